@@ -1,0 +1,96 @@
+//! What a production says of itself: its custody record, its index and its signature.
+//!
+//! Invariant: plain data and one signature; whether it is true is for [`crate::release`] and
+//! the log to say. The desk writes these, a program outside the server checks them.
+//! Refs: specs/production.md.
+
+use crate::hash;
+use seal::sign::{BadSignature, SigningKey, VerifyingKey};
+use serde::{Deserialize, Serialize};
+use vocab::{CaseId, CellId, Digest, Timestamp};
+
+/// `custody.json`: who opened what, when, under which order (specs/production.md §3).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CustodyRecord {
+    /// 1.
+    pub version: u8,
+    /// The case.
+    #[serde(with = "crate::octets")]
+    pub case: CaseId,
+    /// The cell.
+    #[serde(with = "crate::octets")]
+    pub cell: CellId,
+    /// SHA-256 of the order record.
+    #[serde(with = "crate::octets")]
+    pub order: Digest,
+    /// When the account was opened.
+    #[serde(with = "crate::octets::time")]
+    pub opened_at: Timestamp,
+    /// When the production was closed.
+    #[serde(with = "crate::octets::time")]
+    pub closed_at: Timestamp,
+    /// The holders whose shares were used: trustees, officers of the vault, guards; 32 hex each.
+    pub holders: Vec<String>,
+    /// Sealed records opened.
+    pub opened: u64,
+    /// Records produced.
+    pub produced: u64,
+}
+
+/// One line of `data/index.json`: one record produced (specs/production.md §2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProducedRecord {
+    /// Path from the bag's root, for instance `data/eml/000001.eml`.
+    pub file: String,
+    /// When the letter arrived.
+    #[serde(with = "crate::octets::time")]
+    pub arrived: Timestamp,
+    /// The legal category: `content`, `traffic`, `identifying` or `subscriber`.
+    pub category: String,
+    /// Octets.
+    pub bytes: u64,
+}
+
+/// `manifest.sig`: the desk's signature over the tag manifest, and so over all else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestSignature {
+    /// The desk's Ed25519 public key.
+    #[serde(with = "crate::octets")]
+    pub key: [u8; 32],
+    /// Over what specs/production.md §4 says.
+    #[serde(with = "crate::octets")]
+    pub signature: [u8; 64],
+}
+
+/// What the log knows a production by: the digest of its `tagmanifest-sha256.txt`.
+#[must_use]
+pub fn manifest_digest(tag_manifest: &[u8]) -> Digest {
+    hash(&[tag_manifest])
+}
+
+impl ManifestSignature {
+    fn message(tag_manifest: &[u8]) -> Vec<u8> {
+        [b"bailiwick.v1 production\0".as_slice(), &manifest_digest(tag_manifest).0].concat()
+    }
+
+    /// Signs a production by the octets of its `tagmanifest-sha256.txt`.
+    #[must_use]
+    pub fn sign(tag_manifest: &[u8], desk: &SigningKey) -> Self {
+        let signature = desk.sign(&Self::message(tag_manifest));
+        Self { key: desk.public().0, signature }
+    }
+
+    /// Whether `desk` signed this tag manifest.
+    ///
+    /// # Errors
+    /// [`BadSignature`], for another key as for another text.
+    pub fn verify(&self, tag_manifest: &[u8], desk: &VerifyingKey) -> Result<(), BadSignature> {
+        if self.key != desk.0 {
+            return Err(BadSignature);
+        }
+        desk.verify(&Self::message(tag_manifest), &self.signature)
+    }
+}

@@ -1,0 +1,253 @@
+//! A locked account as it lies in the store, and its unlocking.
+//!
+//! Invariant: whatever fails after a secret fitted its slot is tampering, is reported as such
+//! and is not tried again another way. Records the manifest does not list are not used.
+//! Refs: specs/bw1.md §5.4.
+
+use super::{AccountKeys, PASSWORDS_MAX, SLOTS_MAX};
+use seal::Secret;
+use seal::code;
+use seal::epoch::{EpochPublic, EpochRecord, arrival_epoch};
+use seal::manifest::{Manifest, SignedManifest};
+use seal::slot::{Scope, SlotKind, SlotRecord, Unlocker};
+use seal::unlock;
+use vocab::{AccountId, Digest, Epoch, EpochVersion, RecordKind, Timestamp};
+
+/// Why stored records are not an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LockedError {
+    /// There is no manifest, or it does not read or verify.
+    #[error("the account's manifest is missing, unreadable or not signed by its identity")]
+    Manifest,
+    /// The manifest is another account's.
+    #[error("the manifest is another account's")]
+    Account,
+    /// A slot does not read, or is not listed as it is, or a listed one is missing.
+    #[error("the account's slots are not those its manifest lists")]
+    Slots,
+    /// An epoch does not read, or is not listed as it is, or a listed one is missing.
+    #[error("the account's epochs are not those its manifest lists")]
+    Epochs,
+}
+
+/// An account as anyone with the disk sees it. Enough to take in letters.
+#[derive(Clone)]
+pub struct Locked {
+    pub(super) manifest: SignedManifest,
+    pub(super) slots: Vec<SlotRecord>,
+    pub(super) epochs: Vec<EpochRecord>,
+}
+
+/// What was found altered in an account that unlocks.
+pub use seal::unlock::Check as Tampered;
+
+/// Why an account did not unlock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UnlockError {
+    /// No unlocker has this secret.
+    #[error("no unlocker of the account has this secret")]
+    Wrong,
+    /// The unlocker's time is over.
+    #[error("the unlocker has expired")]
+    Expired,
+    /// The unlocker does not allow this.
+    #[error("the unlocker does not allow this")]
+    Scope,
+    /// No memory to hash a password with; the same secret may work later.
+    #[error("no memory to hash the password with")]
+    Memory,
+    /// The store was tampered with.
+    #[error("the account's records were tampered with")]
+    Tampered(#[source] Tampered),
+}
+
+/// One attempt to unlock.
+#[derive(Clone, Copy)]
+pub struct Attempt<'a> {
+    /// As typed.
+    pub secret: &'a str,
+    /// What the session is for; the unlocker must allow all of it.
+    pub scope: Scope,
+    /// Whether to try it as a password too, at the cost of an Argon2id. App passwords and
+    /// recovery codes are recognised by their check symbols and never cost one.
+    pub passwords: bool,
+    /// The cell's pepper ([`crate::cell::CellKeys::pepper`]).
+    pub pepper: Option<&'a Secret<32>>,
+    /// Now.
+    pub now: Timestamp,
+    /// The highest manifest version seen for this account, 0 if none is remembered.
+    pub remembered: u64,
+}
+
+/// An account, unlocked: enough to change its unlockers. Make a session of it soon.
+pub struct Unlocked {
+    pub(super) account: AccountId,
+    pub(super) locked: Locked,
+    pub(super) inner: unlock::Unlocked,
+}
+
+impl Locked {
+    /// Reads an account's keystore: all its records of the kinds slot, manifest and epoch box.
+    /// Records of other kinds (escrow) are passed over.
+    ///
+    /// # Errors
+    /// [`LockedError`].
+    pub fn from_records<B: AsRef<[u8]>>(
+        account: AccountId,
+        records: impl IntoIterator<Item = (RecordKind, B)>,
+    ) -> Result<Self, LockedError> {
+        let (mut manifest, mut slots, mut epochs) = (None, Vec::new(), Vec::new());
+        for (kind, bytes) in records {
+            let bytes = bytes.as_ref();
+            if kind == RecordKind::Manifest {
+                manifest = Some(SignedManifest::decode(bytes).map_err(|_| LockedError::Manifest)?);
+            } else if kind == RecordKind::Slot {
+                slots.push(SlotRecord::decode(bytes).map_err(|_| LockedError::Slots)?);
+            } else if kind == RecordKind::EpochBox {
+                epochs.push(EpochRecord::decode(bytes).map_err(|_| LockedError::Epochs)?);
+            }
+        }
+        let manifest = manifest.ok_or(LockedError::Manifest)?;
+        let listed = manifest.manifest();
+        if listed.account != account {
+            return Err(LockedError::Account);
+        }
+        slots.sort_by_key(SlotRecord::slot);
+        epochs.sort_by_key(place);
+        if slots.len() > SLOTS_MAX || !lists_slots(listed, &slots) {
+            return Err(LockedError::Slots);
+        }
+        if !lists_epochs(listed, &epochs) {
+            return Err(LockedError::Epochs);
+        }
+        Ok(Self { manifest, slots, epochs })
+    }
+
+    /// What the manifest says.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        self.manifest.manifest()
+    }
+
+    /// The unlockers: identifier, kind, scope, end.
+    #[must_use]
+    pub fn slots(&self) -> &[SlotRecord] {
+        &self.slots
+    }
+
+    /// The epoch for a letter that arrives now.
+    #[must_use]
+    pub fn arrival(&self, now: Timestamp) -> Option<EpochPublic> {
+        let publics: Vec<_> = self.epochs.iter().map(|record| record.public().clone()).collect();
+        arrival_epoch(&publics, now).cloned()
+    }
+
+    /// Every epoch, ascending by number and version.
+    pub fn epochs(&self) -> impl Iterator<Item = (Epoch, EpochVersion)> {
+        self.epochs.iter().map(place)
+    }
+
+    /// The digest of an epoch's escrow, if it has one.
+    #[must_use]
+    pub fn escrow(&self, epoch: Epoch, version: EpochVersion) -> Option<Digest> {
+        self.manifest().epoch(epoch, version)?.escrow
+    }
+
+    /// Tries a secret.
+    ///
+    /// # Errors
+    /// [`UnlockError`].
+    pub fn unlock(&self, attempt: &Attempt<'_>) -> Result<Unlocked, UnlockError> {
+        let kind = code::kind_of(attempt.secret).unwrap_or(SlotKind::Password);
+        let with = match kind {
+            SlotKind::AppPassword => Unlocker::AppPassword(attempt.secret),
+            SlotKind::Recovery => Unlocker::Recovery(attempt.secret),
+            SlotKind::Password if attempt.passwords => {
+                Unlocker::Password { text: attempt.secret, pepper: attempt.pepper }
+            }
+            SlotKind::Password => return Err(UnlockError::Wrong),
+        };
+        let tries = if kind == SlotKind::Password { PASSWORDS_MAX } else { SLOTS_MAX };
+        let account = self.manifest().account;
+        for slot in self.slots.iter().filter(|slot| slot.kind() == kind).take(tries) {
+            let Attempt { now, remembered, .. } = *attempt;
+            let opened = unlock::unlock(account, slot, &self.manifest, &with, now, remembered);
+            let inner = match opened {
+                Err(unlock::UnlockError::Wrong) => continue,
+                Err(unlock::UnlockError::Expired) => return Err(UnlockError::Expired),
+                Err(unlock::UnlockError::Memory) => return Err(UnlockError::Memory),
+                Err(unlock::UnlockError::Tampered(what)) => {
+                    return Err(UnlockError::Tampered(what));
+                }
+                Ok(inner) => inner,
+            };
+            if !inner.scope.contains(attempt.scope) {
+                return Err(UnlockError::Scope);
+            }
+            return Ok(Unlocked { account, locked: self.clone(), inner });
+        }
+        Err(UnlockError::Wrong)
+    }
+}
+
+impl Unlocked {
+    /// The account.
+    #[must_use]
+    pub fn account(&self) -> AccountId {
+        self.account
+    }
+
+    /// What the unlocker allows.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        self.inner.scope
+    }
+
+    /// The manifest's version, to be remembered and given to the next [`Attempt`].
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.locked.manifest().version
+    }
+
+    /// What is public of the account.
+    #[must_use]
+    pub fn locked(&self) -> &Locked {
+        &self.locked
+    }
+
+    /// The session's keys. The master key and the identity end here.
+    #[must_use]
+    pub fn into_keys(self) -> AccountKeys {
+        AccountKeys::new(self.account, self.inner.root, self.locked.epochs)
+    }
+}
+
+fn place(record: &EpochRecord) -> (Epoch, EpochVersion) {
+    (record.public().epoch, record.public().version)
+}
+
+/// Each listed once, as it is, and none missing. `slots` are sorted.
+fn lists_slots(manifest: &Manifest, slots: &[SlotRecord]) -> bool {
+    let listed = |slot: &SlotRecord| {
+        manifest.slot(slot.slot()).is_some_and(|entry| entry.digest == slot.digest())
+    };
+    slots.len() == manifest.slots.len()
+        && slots.is_sorted_by(|before, after| before.slot() < after.slot())
+        && slots.iter().all(listed)
+}
+
+/// As [`lists_slots`]. `epochs` are sorted.
+fn lists_epochs(manifest: &Manifest, epochs: &[EpochRecord]) -> bool {
+    let listed = |record: &EpochRecord| {
+        let public = record.public();
+        public.account == manifest.account
+            && manifest.epoch(public.epoch, public.version).is_some_and(|entry| {
+                entry.not_before == public.not_before
+                    && entry.public == record.public_digest()
+                    && entry.wrapped == record.box_digest()
+            })
+    };
+    epochs.len() == manifest.epochs.len()
+        && epochs.is_sorted_by(|before, after| place(before) < place(after))
+        && epochs.iter().all(listed)
+}

@@ -1,0 +1,18 @@
+//! What custody promises, tried from outside: the owner's way in, the log's leaves, and every
+//! way a release must fail.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
+extern crate bailiwick_custody as custody;
+
+mod cell;
+mod compile_fail;
+mod leaf;
+mod opening;
+mod release;
+mod user;
+mod vectors;
+mod world;

@@ -1,0 +1,337 @@
+//! Letters: sealed as they arrive, to a month's public key, while the account is locked.
+//!
+//! A letter is two records: the head (header, capsule, sealed head, ingest) and the body (a
+//! blob). The body's key comes out of the capsule, so both are bound to one arrival.
+//!
+//! Invariant: sealing needs nothing private of the account. What arrived is chained and signed
+//! by the cell, so that a letter put in, taken out or exchanged while locked is noticed when
+//! it is folded.
+//! Refs: specs/bw1.md §7; Padmé: Nikitin et al., PETS 2019.
+
+use vocab::{AccountId, Digest, Epoch, EpochVersion, LetterId, Timestamp};
+
+use crate::blob::{BlobKey, BlobSealer, PREFIX_BYTES, body_context, sealed_len};
+use crate::derive::{PREFIX, labelled};
+use crate::entropy::Entropy;
+use crate::epoch::{EpochKeys, EpochPublic};
+use crate::error::{OpenError, SealError};
+use crate::hseal::{self, CAPSULE_BYTES, Sender};
+use crate::mac::sha256;
+use crate::secret::Secret;
+use crate::sign::{SigningKey, VerifyingKey};
+use crate::wire::{Reader, pad64, unpad};
+
+/// Octets of a letter's header.
+pub const HEADER_BYTES: usize = 60;
+/// Octets of the ingest statement that ends a head record.
+pub const INGEST_BYTES: usize = 144;
+/// Most octets of a head's plaintext.
+pub const HEAD_BYTES_MAX: usize = 1 << 20;
+const MARK: &[u8; 8] = b"BWLETTER";
+const EXPORT: &[u8] = b"letter body";
+
+/// What is clear about a letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LetterHeader {
+    /// To whom.
+    pub account: AccountId,
+    /// Which letter.
+    pub letter: LetterId,
+    /// The month it was sealed to.
+    pub epoch: Epoch,
+    /// Which re-keying of it.
+    pub version: EpochVersion,
+    /// When it arrived.
+    pub arrived: Timestamp,
+}
+
+impl LetterHeader {
+    fn encode(&self) -> [u8; HEADER_BYTES] {
+        let source = MARK.iter().copied().chain([0, 1, 0, 1]);
+        let source = source.chain(self.account.0).chain(self.letter.0);
+        let source = source.chain(self.epoch.0.to_be_bytes()).chain(self.version.0.to_be_bytes());
+        let mut out = [0; HEADER_BYTES];
+        let source = source.chain(self.arrived.0.to_be_bytes());
+        out.iter_mut().zip(source).for_each(|(to, from)| *to = from);
+        out
+    }
+
+    /// Reads the header at the start of a head record.
+    ///
+    /// # Errors
+    /// [`OpenError::Malformed`] unless version 1, suite 1.
+    pub fn read(record: &[u8]) -> Result<Self, OpenError> {
+        let mut reader = Reader::new(record);
+        reader.mark(MARK)?;
+        reader.mark(&[0, 1, 0, 1])?;
+        Ok(Self {
+            account: AccountId(reader.array()?),
+            letter: LetterId(reader.array()?),
+            epoch: Epoch(reader.u32()?),
+            version: EpochVersion(reader.u32()?),
+            arrived: Timestamp(reader.u64()?),
+        })
+    }
+}
+
+/// Where an account's chain of arrivals stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chain {
+    /// How many letters arrived.
+    pub sequence: u64,
+    /// The chain over all of them.
+    pub digest: Digest,
+}
+
+impl Chain {
+    /// Before the first letter.
+    #[must_use]
+    pub fn start(account: AccountId) -> Self {
+        Self { sequence: 0, digest: sha256(&[b"bailiwick.v1 chain start\0", &account.0]) }
+    }
+
+    fn next(self, account: AccountId, letter: Digest) -> Result<Self, OpenError> {
+        let sequence = self.sequence.checked_add(1).ok_or(OpenError::Malformed)?;
+        let label = b"bailiwick.v1 chain\0";
+        let number = sequence.to_be_bytes();
+        let digest = sha256(&[label, &account.0, &number, &self.digest.0, &letter.0]);
+        Ok(Self { sequence, digest })
+    }
+
+    /// Its 40 octets.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        [self.sequence.to_be_bytes().as_slice(), &self.digest.0].concat()
+    }
+
+    /// Reads [`encode`](Self::encode)'s octets.
+    ///
+    /// # Errors
+    /// [`OpenError::Malformed`] unless 40 octets.
+    pub fn decode(bytes: &[u8]) -> Result<Self, OpenError> {
+        let mut reader = Reader::new(bytes);
+        let (sequence, digest) = (reader.u64()?, Digest(reader.array()?));
+        reader.end()?;
+        Ok(Self { sequence, digest })
+    }
+}
+
+/// The length `length` is padded to: at most 12 % more, and few enough lengths to hide in.
+#[must_use]
+pub fn padme(length: u64) -> u64 {
+    if length < 2 {
+        return length;
+    }
+    let exponent = length.ilog2();
+    // PETS 2019, alg. 1: the last exponent - (⌊log2 exponent⌋ + 1) bits are zero.
+    let kept = exponent.checked_ilog2().map_or(0, |log| log + 1);
+    let bits = exponent.saturating_sub(kept);
+    let mask = (1u64 << bits) - 1;
+    length.saturating_add(mask) & !mask
+}
+
+/// Seals one letter while it arrives.
+pub struct LetterSealer {
+    header: LetterHeader,
+    capsule: [u8; CAPSULE_BYTES],
+    context: Sender,
+    blob: BlobSealer,
+    prefix: [u8; PREFIX_BYTES],
+}
+
+impl LetterSealer {
+    /// Begins a letter to `to`; appends the body's first octets to `body`.
+    ///
+    /// # Errors
+    /// [`SealError::Cipher`] if HPKE refuses, which it does not.
+    pub fn begin(
+        letter: LetterId,
+        arrived: Timestamp,
+        to: &EpochPublic,
+        entropy: &dyn Entropy,
+        body: &mut Vec<u8>,
+    ) -> Result<Self, SealError> {
+        let EpochPublic { account, epoch, version, .. } = *to;
+        let header = LetterHeader { account, letter, epoch, version, arrived };
+        let info = labelled("letter", &[&header.encode()]);
+        let (context, capsule) = hseal::sender(&to.key, &info, entropy)?;
+        let mut secret = Err(SealError::Cipher);
+        let key = Secret::filled(|out| {
+            secret = context.export(&[PREFIX, EXPORT].concat(), out).map_err(|_| SealError::Cipher);
+        });
+        secret?;
+        let key = BlobKey::from_secret(key);
+        let (blob, prefix) = BlobSealer::begin(&key, &body_context(account, letter), entropy)?;
+        body.extend_from_slice(&prefix);
+        Ok(Self { header, capsule, context, blob, prefix })
+    }
+
+    /// Adds octets of the message; appends to `body` what is sealed of them.
+    ///
+    /// # Errors
+    /// As [`BlobSealer::push`].
+    pub fn push(&mut self, octets: &[u8], body: &mut Vec<u8>) -> Result<(), SealError> {
+        self.blob.push(octets, body)
+    }
+
+    /// The octets pushed so far: the message's true length, which the head must carry, since
+    /// the body is padded.
+    #[must_use]
+    pub fn plain_len(&self) -> u64 {
+        self.blob.plain_len()
+    }
+
+    /// Ends the message: pads it, appends the last of `body`, and seals `head`.
+    ///
+    /// # Errors
+    /// [`SealError::TooLong`] if `head` has more than [`HEAD_BYTES_MAX`] octets.
+    pub fn close(mut self, head: &[u8], body: &mut Vec<u8>) -> Result<ClosedLetter, SealError> {
+        if head.len() > HEAD_BYTES_MAX {
+            return Err(SealError::TooLong);
+        }
+        let padded = padme(self.blob.plain_len());
+        let mut missing = padded.saturating_sub(self.blob.plain_len());
+        let zeros = [0; 4096];
+        while missing > 0 {
+            let count = usize::try_from(missing).unwrap_or(zeros.len()).min(zeros.len());
+            self.blob.push(zeros.get(..count).unwrap_or(&zeros), body)?;
+            missing -= count as u64;
+        }
+        self.blob.finish(body)?;
+        let mut head = head.to_vec();
+        pad64(&mut head, 0);
+        let sealed = self.context.seal(&head, b"head").map_err(|_| SealError::Cipher)?;
+        Ok(ClosedLetter {
+            account: self.header.account,
+            record: [self.header.encode().as_slice(), &self.capsule, &sealed].concat(),
+            body_prefix: sha256(&[&self.prefix]),
+            body_len: sealed_len(padded).ok_or(SealError::TooLong)?,
+        })
+    }
+}
+
+/// A letter sealed, but not yet in its account's chain.
+pub struct ClosedLetter {
+    account: AccountId,
+    record: Vec<u8>,
+    body_prefix: Digest,
+    body_len: u64,
+}
+
+impl ClosedLetter {
+    /// Takes the letter into the chain, signed by the cell: the head record to store, and
+    /// where the chain stands then. Store both, and the body, in one commit.
+    ///
+    /// # Errors
+    /// [`SealError::TooLong`] after 2⁶⁴-1 letters.
+    pub fn ingest(self, key: &SigningKey, before: &Chain) -> Result<(Vec<u8>, Chain), SealError> {
+        let letter = sha256(&[&self.record]);
+        let chain = before.next(self.account, letter).map_err(|_| SealError::TooLong)?;
+        let ingest = Ingest { chain, body_prefix: self.body_prefix, body_len: self.body_len };
+        let signature = key.sign(&ingest.message(self.account, letter));
+        let record = [&self.record, ingest.encode().as_slice(), &signature].concat();
+        Ok((record, chain))
+    }
+}
+
+/// What the cell said when the letter arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ingest {
+    /// Where the chain stood, this letter included.
+    pub chain: Chain,
+    /// SHA-256 of the body's first 56 octets: its salt and its commitment to its key.
+    pub body_prefix: Digest,
+    /// Octets of the sealed body.
+    pub body_len: u64,
+}
+
+impl Ingest {
+    fn encode(&self) -> Vec<u8> {
+        let (chain, length) = (self.chain.encode(), self.body_len.to_be_bytes());
+        [chain.as_slice(), &self.body_prefix.0, &length].concat()
+    }
+
+    fn message(&self, account: AccountId, letter: Digest) -> Vec<u8> {
+        labelled("ingest", &[&account.0, &letter.0, &self.encode()])
+    }
+
+    /// The parts of a head record: what is chained, the statement, its signature.
+    fn split(record: &[u8]) -> Result<(&[u8], Self, [u8; 64]), OpenError> {
+        let mut reader = Reader::new(record);
+        let letter = reader.all_but(INGEST_BYTES)?;
+        let chain = Chain { sequence: reader.u64()?, digest: Digest(reader.array()?) };
+        let body_prefix = Digest(reader.array()?);
+        let ingest = Self { chain, body_prefix, body_len: reader.u64()? };
+        Ok((letter, ingest, reader.array()?))
+    }
+
+    /// Whether a stored body is the one that arrived, as far as can be told without reading
+    /// it: its first 56 octets and its length.
+    ///
+    /// # Errors
+    /// [`OpenError::Tampered`] if not.
+    pub fn check_body(&self, prefix: &[u8; PREFIX_BYTES], length: u64) -> Result<(), OpenError> {
+        if sha256(&[prefix]) == self.body_prefix && length == self.body_len {
+            Ok(())
+        } else {
+            Err(OpenError::Tampered)
+        }
+    }
+}
+
+/// Checks that a head record is the next in the chain and signed by the cell.
+///
+/// # Errors
+/// [`OpenError::Mismatch`] if it is not the next letter, [`OpenError::Tampered`] if it was
+/// altered or not signed by `key`.
+pub fn verify_ingest(
+    record: &[u8],
+    key: &VerifyingKey,
+    before: &Chain,
+) -> Result<Chain, OpenError> {
+    let header = LetterHeader::read(record)?;
+    let (letter, ingest, signature) = Ingest::split(record)?;
+    let letter = sha256(&[letter]);
+    key.verify(&ingest.message(header.account, letter), &signature)
+        .map_err(|_| OpenError::Tampered)?;
+    if before.next(header.account, letter)? != ingest.chain {
+        return Err(OpenError::Mismatch);
+    }
+    Ok(ingest.chain)
+}
+
+/// A head record, opened.
+pub struct OpenedHead {
+    /// What is clear about it.
+    pub header: LetterHeader,
+    /// Opens the body, with [`body_context`] as its context.
+    pub body_key: BlobKey,
+    /// What was sealed as its head.
+    pub head: Vec<u8>,
+    /// What the cell said; not checked here, see [`verify_ingest`].
+    pub ingest: Ingest,
+}
+
+/// Opens a head record.
+///
+/// # Errors
+/// [`OpenError::Mismatch`] if it is to another account, month or version than the keys are of;
+/// [`OpenError::Tampered`] if it does not authenticate.
+pub fn open_head(record: &[u8], keys: &EpochKeys) -> Result<OpenedHead, OpenError> {
+    let header = LetterHeader::read(record)?;
+    if (header.account, header.epoch) != (keys.account(), keys.epoch()) {
+        return Err(OpenError::Mismatch);
+    }
+    let (letter, ingest, _) = Ingest::split(record)?;
+    let mut reader = Reader::new(letter);
+    let info = labelled("letter", &[reader.bytes(HEADER_BYTES)?]);
+    let mut context = hseal::receiver(keys.arrival(), &info, reader.bytes(CAPSULE_BYTES)?)?;
+    let mut head = context.open(reader.all_but(0)?, b"head").map_err(|_| OpenError::Tampered)?;
+    unpad(&mut head)?;
+    let mut exported = Err(OpenError::Tampered);
+    let key = Secret::filled(|out| {
+        exported = context.export(&[PREFIX, EXPORT].concat(), out).map_err(|_| OpenError::Tampered);
+    });
+    exported?;
+    Ok(OpenedHead { header, body_key: BlobKey::from_secret(key), head, ingest })
+}

@@ -1,0 +1,171 @@
+//! Letters: sealed without a private key, opened with the month's, chained and signed.
+
+use seal::OpenError;
+use seal::blob::{self, BlobOpener};
+use seal::epoch::{self, EpochKeys};
+use seal::letter::{
+    Chain, HEADER_BYTES, INGEST_BYTES, LetterSealer, open_head, padme, verify_ingest,
+};
+use seal::sign::SigningKey;
+use vocab::{AccountId, Epoch, EpochVersion, LetterId, Timestamp};
+
+use crate::{fixed, flips, part, pattern};
+
+const NOW: Timestamp = Timestamp(1_795_000_000);
+
+fn account() -> AccountId {
+    AccountId([0xaa; 16])
+}
+
+fn month(label: &'static str) -> EpochKeys {
+    EpochKeys::generate(account(), epoch::epoch_of(NOW), EpochVersion(1), &fixed(label)).unwrap()
+}
+
+struct Arrived {
+    head: Vec<u8>,
+    body: Vec<u8>,
+    chain: Chain,
+}
+
+fn arrive(keys: &EpochKeys, cell: &SigningKey, before: &Chain, id: u8, text: &[u8]) -> Arrived {
+    let entropy = fixed("letter");
+    let mut body = Vec::new();
+    let to = keys.public(Timestamp(0));
+    let mut sealer =
+        LetterSealer::begin(LetterId([id; 16]), NOW, &to, &entropy, &mut body).unwrap();
+    for piece in text.chunks(5000) {
+        sealer.push(piece, &mut body).unwrap();
+    }
+    assert_eq!(sealer.plain_len(), text.len() as u64);
+    let closed = sealer.close(b"the head", &mut body).unwrap();
+    let (head, chain) = closed.ingest(cell, before).unwrap();
+    Arrived { head, body, chain }
+}
+
+fn cell() -> SigningKey {
+    SigningKey::generate(&fixed("cell")).unwrap()
+}
+
+#[test]
+fn a_letter_is_opened_head_first_and_its_body_at_any_place() {
+    let (keys, cell) = (month("month"), cell());
+    let text = pattern(100_000, 97);
+    let start = Chain::start(account());
+    let letter = arrive(&keys, &cell, &start, 1, &text);
+    assert_eq!(verify_ingest(&letter.head, &cell.public(), &start), Ok(letter.chain));
+    let opened = open_head(&letter.head, &keys).unwrap();
+    assert_eq!(opened.head, b"the head");
+    assert_eq!((opened.header.account, opened.header.letter), (account(), LetterId([1; 16])));
+    assert_eq!((opened.header.epoch, opened.header.arrived), (Epoch(323), NOW));
+    let prefix = letter.body.first_chunk().unwrap();
+    opened.ingest.check_body(prefix, letter.body.len() as u64).unwrap();
+    let context = blob::body_context(account(), LetterId([1; 16]));
+    let plain = blob::open(&opened.body_key, &context, &letter.body).unwrap();
+    assert_eq!(plain.len() as u64, padme(100_000));
+    assert_eq!(plain[..100_000], text);
+    assert!(plain[100_000..].iter().all(|octet| *octet == 0));
+    let opener = BlobOpener::new(&opened.body_key, &context, prefix).unwrap();
+    let span = blob::span(70_000..70_010, letter.body.len() as u64).unwrap();
+    assert_eq!((span.sealed.end - span.sealed.start, span.ends), (16_400, false));
+    let part = part(&letter.body, &span);
+    assert_eq!(opener.open(&span, part).unwrap(), text[70_000..70_010]);
+}
+
+#[test]
+fn a_head_opens_only_with_the_month_it_was_sealed_to() {
+    let (keys, cell) = (month("month"), cell());
+    let letter = arrive(&keys, &cell, &Chain::start(account()), 1, b"text");
+    assert!(matches!(open_head(&letter.head, &month("another")), Err(OpenError::Tampered)));
+    let later =
+        EpochKeys::generate(account(), Epoch(324), EpochVersion(1), &fixed("month")).unwrap();
+    assert!(matches!(open_head(&letter.head, &later), Err(OpenError::Mismatch)));
+    let other =
+        EpochKeys::generate(AccountId([1; 16]), Epoch(323), EpochVersion(1), &fixed("month"));
+    assert!(matches!(open_head(&letter.head, &other.unwrap()), Err(OpenError::Mismatch)));
+    // Re-keyed while nothing more arrives, the arrival key stays; else it does not.
+    let entropy = fixed("re-key");
+    assert!(open_head(&letter.head, &keys.rekeyed(false, &entropy).unwrap()).is_ok());
+    assert!(open_head(&letter.head, &keys.rekeyed(true, &entropy).unwrap()).is_err());
+}
+
+#[test]
+fn an_altered_head_is_noticed_by_its_key_and_by_its_signature() {
+    let (keys, cell) = (month("month"), cell());
+    let start = Chain::start(account());
+    let letter = arrive(&keys, &cell, &start, 1, b"text");
+    let sealed = letter.head.len() - INGEST_BYTES;
+    let places = [12, 28, 44, 51, 52, 59, HEADER_BYTES, 1147, 1148, 1178, 1180, sealed - 1];
+    for altered in flips(&letter.head, &places) {
+        assert!(open_head(&altered, &keys).is_err());
+        assert_eq!(verify_ingest(&altered, &cell.public(), &start), Err(OpenError::Tampered));
+    }
+    for altered in
+        flips(&letter.head, &[sealed, sealed + 8, sealed + 40, sealed + 79, letter.head.len() - 1])
+    {
+        assert_eq!(verify_ingest(&altered, &cell.public(), &start), Err(OpenError::Tampered));
+    }
+    for length in [0, 7, 59, 1179, INGEST_BYTES, letter.head.len() - 1] {
+        assert!(open_head(&letter.head[..length], &keys).is_err());
+        assert!(verify_ingest(&letter.head[..length], &cell.public(), &start).is_err());
+    }
+    let stranger = SigningKey::generate(&fixed("stranger")).unwrap();
+    assert_eq!(verify_ingest(&letter.head, &stranger.public(), &start), Err(OpenError::Tampered));
+}
+
+#[test]
+fn letters_put_in_taken_out_or_exchanged_break_the_chain() {
+    let (keys, cell) = (month("month"), cell());
+    let start = Chain::start(account());
+    let first = arrive(&keys, &cell, &start, 1, b"one");
+    let second = arrive(&keys, &cell, &first.chain, 2, b"two");
+    let public = cell.public();
+    assert_eq!(verify_ingest(&second.head, &public, &first.chain), Ok(second.chain));
+    assert_eq!(second.chain.sequence, 2);
+    // The first was taken out; the second is shown twice; the order is turned.
+    assert_eq!(verify_ingest(&second.head, &public, &start), Err(OpenError::Mismatch));
+    assert_eq!(verify_ingest(&second.head, &public, &second.chain), Err(OpenError::Mismatch));
+    assert_eq!(verify_ingest(&first.head, &public, &first.chain), Err(OpenError::Mismatch));
+    // A body exchanged for another of the same account.
+    let opened = open_head(&first.head, &keys).unwrap();
+    let other = second.body.first_chunk().unwrap();
+    let length = second.body.len() as u64;
+    assert_eq!(opened.ingest.check_body(other, length), Err(OpenError::Tampered));
+    let own = first.body.first_chunk().unwrap();
+    assert_eq!(opened.ingest.check_body(own, length + 1), Err(OpenError::Tampered));
+    assert_eq!(Chain::decode(&second.chain.encode()).unwrap(), second.chain);
+    assert_ne!(start, Chain::start(AccountId([1; 16])));
+}
+
+#[test]
+fn padding_grows_little_and_leaves_few_lengths() {
+    // PETS 2019, table 1 and its bound.
+    assert_eq!((padme(0), padme(1), padme(9), padme(1000), padme(1025)), (0, 1, 10, 1024, 1088));
+    let mut lengths = std::collections::BTreeSet::new();
+    for length in 1u64..200_000 {
+        let padded = padme(length);
+        assert!(padded >= length && (padded - length) * 100 <= length * 12, "{length} {padded}");
+        assert_eq!(padme(padded), padded);
+        lengths.insert(padded);
+    }
+    assert!(lengths.len() < 256, "{}", lengths.len());
+    assert_eq!(padme(u64::MAX - 1).leading_zeros(), 0);
+}
+
+#[test]
+fn what_arrives_goes_to_the_month_that_has_begun() {
+    let keys = |epoch, version| {
+        let entropy = fixed("arrival");
+        EpochKeys::generate(account(), Epoch(epoch), EpochVersion(version), &entropy).unwrap()
+    };
+    let public = |epoch, version| keys(epoch, version).public(epoch::begins(Epoch(epoch)));
+    let epochs = [public(0, 1), public(323, 1), public(324, 1), public(323, 2)];
+    let chosen = |at| {
+        epoch::arrival_epoch(&epochs, Timestamp(at))
+            .map(|public| (public.epoch.0, public.version.0))
+    };
+    assert_eq!(chosen(0), Some((323, 2)));
+    assert_eq!(chosen(NOW.0), Some((323, 2)));
+    assert_eq!(chosen(epoch::begins(Epoch(324)).0), Some((324, 1)));
+    assert_eq!(chosen(u64::MAX), Some((324, 1)), "the last month has no end");
+    assert!(epoch::arrival_epoch(&epochs[..1], NOW).is_none());
+}

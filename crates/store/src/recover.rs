@@ -1,0 +1,317 @@
+//! Opening: from what a crash left to a store that stands where the last sync did.
+//!
+//! Invariant: every record whose sync returned is found or its loss is reported; what
+//! was never synced goes whole or stays whole.
+//! Refs: specs/store-journal.md §7.
+
+use crate::checkpoint::Checkpoint;
+use crate::disk::Disk;
+use crate::effects::{Books, Effects, Ledger, Values, cost};
+use crate::format::{Directory, KEY_LEN, Place, RECORD_HEADER_LEN, RecordHeader, Value, len64};
+use crate::index::{Index, IndexError};
+use crate::segment::{Segment, Spare, Walk, first_offset, segment_size};
+use crate::{OpenError, Options};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A new store's first segment is small, so that making it takes no time.
+const FIRST_SEGMENT_MAX: u64 = 4 << 20;
+/// Effects that are brought into the index at a time.
+const APPLY_MAX: usize = 4096;
+const STEP: usize = 1 << 20;
+
+/// A store, ready to be written to.
+pub(crate) struct Recovered {
+    pub(crate) index: Index,
+    pub(crate) segments: BTreeMap<u64, Arc<Segment>>,
+    pub(crate) active: Arc<Segment>,
+    pub(crate) books: Books,
+    /// The number of the last checkpoint.
+    pub(crate) checkpoint: u64,
+}
+
+pub(crate) fn recover(disk: &Disk, options: &Options) -> Result<Recovered, OpenError> {
+    let mut ids = tidy(disk)?;
+    let checkpoint = Checkpoint::read(disk)?;
+    if let Some(checkpoint) = &checkpoint {
+        drop_retired(disk, &mut ids, &checkpoint.books)?;
+    }
+    let mut segments = BTreeMap::new();
+    for id in ids {
+        let segment = Segment::open(disk, id)?;
+        let segment = segment.ok_or(OpenError::Damaged { segment: id, offset: 0 })?;
+        segments.insert(id, Arc::new(segment));
+    }
+    let (index, rebuilds) = open_index(disk, options, checkpoint.as_ref())?;
+    let mut recovery = Recovery { disk, options, index, books: Books::default(), segments };
+    let number = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.number);
+    let start = match checkpoint {
+        Some(checkpoint) if !rebuilds => Some(checkpoint.books),
+        Some(_) | None => None,
+    };
+    let active = recovery.replay(start)?;
+    let Recovery { index, books, segments, .. } = recovery;
+    let mut recovered = Recovered { index, segments, active, books, checkpoint: number };
+    if rebuilds {
+        recovered.checkpoint += 1;
+        recovered.index.persist(recovered.checkpoint)?;
+        let books = recovered.books.clone();
+        Checkpoint { number: recovered.checkpoint, books }.write(disk)?;
+    }
+    Ok(recovered)
+}
+
+/// Removes what was on its way to another use, overwritten first; returns the segments' ids.
+fn tidy(disk: &Disk) -> io::Result<BTreeSet<u64>> {
+    let mut ids = BTreeSet::new();
+    for entry in fs::read_dir(disk.journal())? {
+        let path = entry?.path();
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("seg") => {
+                if let Ok(id) = u64::from_str_radix(stem, 16) {
+                    ids.insert(id);
+                }
+            }
+            Some("free") => erase(disk, &path)?,
+            Some("spare") => disk.remove(&path)?,
+            Some(_) | None => {}
+        }
+    }
+    Ok(ids)
+}
+
+fn erase(disk: &Disk, path: &Path) -> io::Result<()> {
+    let file = disk.open(path)?;
+    file.zero(0, file.len()?)?;
+    disk.remove(path)
+}
+
+/// Finishes the compactions that a crash cut short between checkpoint and renaming, and sees
+/// that every segment the checkpoint counts on is there.
+fn drop_retired(disk: &Disk, ids: &mut BTreeSet<u64>, books: &Books) -> Result<(), OpenError> {
+    let retired: Vec<_> =
+        ids.range(..books.segment).filter(|id| !books.ledgers.contains_key(id)).copied().collect();
+    for id in retired {
+        let free = crate::segment::path(disk, id).with_extension("free");
+        disk.rename(&crate::segment::path(disk, id), &free)?;
+        erase(disk, &free)?;
+        ids.remove(&id);
+    }
+    match books.ledgers.keys().find(|id| !ids.contains(id)) {
+        Some(missing) => Err(OpenError::MissingSegment { segment: *missing }),
+        None => Ok(()),
+    }
+}
+
+/// Opens the index, or an empty one if there is none that belongs to the checkpoint.
+fn open_index(
+    disk: &Disk,
+    options: &Options,
+    checkpoint: Option<&Checkpoint>,
+) -> Result<(Index, bool), OpenError> {
+    let dir = disk.root.join("index");
+    if let Some(checkpoint) = checkpoint.filter(|_| !options.rebuild_index && dir.exists()) {
+        let opened = Index::open(&dir, options.cache_bytes);
+        match opened.and_then(|index| Ok((index.token()?, index))) {
+            // The index may be ahead: it was synced, and the crash came before the checkpoint.
+            Ok((token, index)) if token >= checkpoint.number => return Ok((index, false)),
+            Ok(_) => tracing::warn!("the index is older than the checkpoint and is made anew"),
+            Err(error) => tracing::warn!(?error, "the index cannot be used and is made anew"),
+        }
+    }
+    if dir.exists() {
+        fs::remove_dir_all(&dir)?;
+    }
+    Ok((Index::open(&dir, options.cache_bytes)?, true))
+}
+
+struct Recovery<'a> {
+    disk: &'a Disk,
+    options: &'a Options,
+    index: Index,
+    books: Books,
+    segments: BTreeMap<u64, Arc<Segment>>,
+}
+
+impl Recovery<'_> {
+    /// Replays from a checkpoint's books, or everything; returns the segment to go on in.
+    fn replay(&mut self, start: Option<Books>) -> Result<Arc<Segment>, OpenError> {
+        let rebuilds = start.is_none();
+        self.books = start.unwrap_or_default();
+        for (id, segment) in &self.segments {
+            let ledger = Ledger { size: segment.size, ..Ledger::default() };
+            self.books.ledgers.entry(*id).or_insert(ledger);
+        }
+        let todo: Vec<_> =
+            self.segments.range(self.books.segment..).map(|(_, segment)| segment.clone()).collect();
+        let mut before: Option<u64> = None;
+        let mut open_end = None;
+        for (nth, segment) in todo.iter().enumerate() {
+            let joins = before.is_some_and(|id| segment.id == id + 1);
+            if joins && segment.first_seq != self.books.seq
+                || !joins && before.is_some() && !rebuilds
+            {
+                return Err(OpenError::Damaged { segment: segment.id, offset: 0 });
+            }
+            let is_last = nth + 1 == todo.len();
+            let from = if segment.id == self.books.segment { self.books.offset } else { 0 };
+            let ended = self.replay_segment(segment, from, is_last)?;
+            open_end = (!ended).then(|| segment.clone());
+            before = Some(segment.id);
+        }
+        if rebuilds {
+            self.count_live()?;
+        }
+        match open_end {
+            Some(segment) => Ok(segment),
+            None => self.begin_segment(before.unwrap_or(0) + 1),
+        }
+    }
+
+    /// Replays one segment from `from` (0: its first record); returns whether it is ended.
+    fn replay_segment(
+        &mut self,
+        segment: &Arc<Segment>,
+        from: u64,
+        is_last: bool,
+    ) -> Result<bool, OpenError> {
+        let mut walk = match from {
+            0 => Walk::new(segment),
+            offset => Walk::from(segment, offset, self.books.seq),
+        };
+        let start = walk.offset;
+        let mut effects = Effects::new(&self.index);
+        let mut ended = false;
+        while let Some(record) = walk.next()? {
+            if record.directory.reads_pins() || effects.write.len() >= APPLY_MAX {
+                let full = std::mem::replace(&mut effects, Effects::new(&self.index));
+                self.index.apply(full.write)?;
+                self.books.enter(&full.deltas, segment.id, walk.offset, walk.seq);
+            }
+            let inline_max = self.options.inline_bytes;
+            let inline = |_: usize, value: &Value| {
+                let (offset, len, crc) = (record.values_at + value.start, value.len, value.crc);
+                let small = usize::try_from(len).is_ok_and(|len| len <= inline_max);
+                let place = Place { segment: segment.id, offset, len, crc };
+                // Without it the row is read from the journal: slower, not wrong.
+                small.then(|| segment.read(&place).ok()).flatten()
+            };
+            let values = Values { segment: segment.id, at: record.values_at, inline: &inline };
+            effects.add(&record.directory, &values)?;
+            if matches!(record.directory, Directory::End { .. }) {
+                ended = true;
+                break;
+            }
+        }
+        self.index.apply(effects.write)?;
+        self.books.enter(&effects.deltas, segment.id, walk.offset, walk.seq);
+        match (ended, is_last) {
+            (true, _) => Ok(true),
+            (false, true) => self.mend(segment, start, walk.offset, walk.seq).map(|()| false),
+            (false, false) => Err(OpenError::Damaged { segment: segment.id, offset: walk.offset }),
+        }
+    }
+
+    /// Makes the journal's open end safe to write on: proves that nothing synced lies past
+    /// `end`, clears what else does, and syncs again what was just believed.
+    fn mend(&self, segment: &Segment, start: u64, end: u64, seq: u64) -> Result<(), OpenError> {
+        let mut buf = vec![0; STEP + RECORD_HEADER_LEN];
+        let zeros = vec![0; STEP];
+        let mut at = end;
+        while at < segment.size {
+            let step = usize::try_from(segment.size - at).map_or(STEP, |left| left.min(STEP));
+            let seen =
+                usize::try_from(segment.size - at).map_or(buf.len(), |left| left.min(buf.len()));
+            let part = buf.get_mut(..seen).unwrap_or_default();
+            segment.file.read_exact_at(part, at)?;
+            let here = part.get(..step).unwrap_or_default();
+            if here != zeros.get(..step).unwrap_or_default() {
+                if let Some(offset) = synced_record(segment.id, at, part, seq) {
+                    tracing::error!(
+                        segment = segment.id,
+                        end,
+                        offset,
+                        "a synced record is damaged"
+                    );
+                    return Err(OpenError::Damaged { segment: segment.id, offset: end });
+                }
+                tracing::info!(segment = segment.id, at, "clearing an unfinished write");
+                segment.file.zero(at, at + len64(step))?;
+            }
+            at += len64(step);
+        }
+        // The process before may have died of a failed sync: these octets may be in memory only.
+        let mut at = start;
+        while at < end {
+            let step = usize::try_from(end - at).map_or(STEP, |left| left.min(STEP));
+            let part = buf.get_mut(..step).unwrap_or_default();
+            segment.file.read_exact_at(part, at)?;
+            segment.file.write_all_at(part, at)?;
+            at += len64(step);
+        }
+        Ok(segment.file.sync_data()?)
+    }
+
+    /// After everything was replayed: what of each segment's values is still needed.
+    fn count_live(&mut self) -> Result<(), IndexError> {
+        self.books.ledgers.values_mut().for_each(|ledger| ledger.live = 0);
+        let ledgers = &mut self.books.ledgers;
+        let mut count = |place: &Place| {
+            if let Some(ledger) = ledgers.get_mut(&place.segment) {
+                ledger.live += cost(place.len);
+            }
+        };
+        for row in self.index.rows([0; KEY_LEN], [0xff; KEY_LEN]) {
+            count(&row?.1.place);
+        }
+        let mut row_pins = ([0; KEY_LEN], BTreeSet::new());
+        for pin in self.index.all_pins() {
+            let (key, place) = pin?;
+            if row_pins.0 != key {
+                row_pins = (key, BTreeSet::new());
+            }
+            let is_current = self.index.row(&key)?.is_some_and(|entry| entry.place == place);
+            if !is_current && row_pins.1.insert((place.segment, place.offset)) {
+                count(&place);
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_segment(&mut self, id: u64) -> Result<Arc<Segment>, OpenError> {
+        let usual = if id == 1 {
+            self.options.segment_bytes.min(FIRST_SEGMENT_MAX)
+        } else {
+            self.options.segment_bytes
+        };
+        let size = segment_size(usual, 0);
+        let first_seq = self.books.seq.max(1);
+        let path = self.disk.journal().join("first.spare");
+        let file = self.disk.create(&path, size)?;
+        if id == 1 {
+            file.zero(0, size)?;
+        }
+        let spare = Spare { path, file, size };
+        spare.prepare(id, first_seq)?;
+        let segment = Arc::new(spare.activate(self.disk, id, first_seq)?);
+        self.segments.insert(id, segment.clone());
+        self.books.ledgers.insert(id, Ledger { size, ..Ledger::default() });
+        self.books.enter(&[], id, first_offset(), first_seq);
+        Ok(segment)
+    }
+}
+
+/// Looks for a record that was written when record `seq` was already on disk: proof that what
+/// stands in `seq`'s place was damaged later, and was not merely never finished.
+fn synced_record(segment: u64, at: u64, part: &[u8], seq: u64) -> Option<u64> {
+    let misaligned = usize::try_from(at.next_multiple_of(8) - at).unwrap_or(0);
+    let headers = part.get(misaligned..)?.windows(RECORD_HEADER_LEN).step_by(8);
+    headers.zip((at.next_multiple_of(8)..).step_by(8)).find_map(|(bytes, offset)| {
+        let header = RecordHeader::decode(segment, offset, bytes)?;
+        (header.durable >= seq).then_some(offset)
+    })
+}

@@ -1,0 +1,25 @@
+//! SMTP command lines: they do not depend on how the stream is cut.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use proto::smtp::{Command, Credentials, LineReader};
+
+fuzz_target!(|data: &[u8]| {
+    let mut whole = LineReader::new();
+    let mut cut = LineReader::new();
+    whole.push(data);
+    let mut octets = data.iter();
+    loop {
+        let line = whole.next_line();
+        let mut same = cut.next_line();
+        while same == Ok(None) {
+            let Some(octet) = octets.next() else { break };
+            cut.push(&[*octet]);
+            same = cut.next_line();
+        }
+        assert_eq!(line, same);
+        let Ok(Some(line)) = line else { break };
+        let _ = Command::parse(&line);
+        let _ = core::str::from_utf8(&line).map(Credentials::parse_plain);
+    }
+});

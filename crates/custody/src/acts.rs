@@ -163,7 +163,8 @@ pub fn daily_root(at: Timestamp, root: Digest) -> Draft {
     Draft::new(Act::DailyRoot, at).clear(FieldId::SUBJECT, &root.0)
 }
 
-/// A month ended; `leaves` is the number of its leaves before this one.
+/// A month ended; `leaves` is how many it had. Logged in a later month, of which it is the
+/// first leaf.
 #[must_use]
 pub fn month_closed(at: Timestamp, leaves: u64) -> Draft {
     Draft::new(Act::MonthClose, at).clear(FieldId::COUNT, &leaves.to_be_bytes())

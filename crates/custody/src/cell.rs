@@ -3,7 +3,7 @@
 //! Invariant: everything comes from one secret in one file outside the data directory and its
 //! backups, so that a stolen disk or backup reads nothing. It opens no letter: the kinds it
 //! seals are those the record map gives to the cell, and no other.
-//! Refs: specs/bw1.md §8; design §4.
+//! Refs: specs/cell-key.md; specs/bw1.md §8.3; design §4.
 
 use crate::hex;
 use seal::derive::derive;

@@ -24,6 +24,7 @@ pub mod user;
 
 mod octets;
 
+pub use cell::CellKeys;
 pub use leaf::{Act, Draft, FieldId, Leaf, LeafError, LeafOpening, Place, Written};
 pub use officers::{Approval, Officer, Register, Role};
 pub use opening::{Opening, RecipientKey};

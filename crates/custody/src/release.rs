@@ -9,7 +9,7 @@
 use crate::hash;
 use crate::leaf::{Act, FieldId, LeafError};
 use crate::officers::{Approval, four_eyes};
-use crate::order::{OrderError, OrderRecord};
+use crate::order::{OrderError, OrderRecord, VALID_SECONDS_MAX};
 use crate::receipt::{LeafReceipt, LogTrust, Logged};
 use crate::trust::TrustPolicy;
 use serde::{Deserialize, Serialize};
@@ -281,6 +281,10 @@ impl GuardEvidence {
         }
         let not_before = fields.number(FieldId::NOT_BEFORE).ok_or(Refused::Differs("beginning"))?;
         let until = fields.number(FieldId::VALID_UNTIL).ok_or(Refused::Differs("end"))?;
+        // The order's own limit, which a guard cannot read in the order.
+        if until.saturating_sub(not_before) > VALID_SECONDS_MAX {
+            return Err(Refused::Order(OrderError::Validity));
+        }
         in_force(Timestamp(not_before), Timestamp(until), now)?;
         Ok(VerifiedNotice { logged, recipient: self.recipient.clone() })
     }

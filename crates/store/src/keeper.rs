@@ -234,7 +234,7 @@ impl Keeper {
     fn compact(&mut self, id: u64) -> Result<(), MaintainError> {
         let segment = self.shared.segment(id).ok_or(CommitError::Stopped)?;
         // While there is an older segment, it may hold values that a tombstone here buries.
-        let buries = false;
+        let buries = self.shared.books().ledgers.range(..id).next().is_some();
         let mut load =
             Load { shared: &self.shared, segment: &segment, buries, items: Vec::new(), bytes: 0 };
         let mut walk = Walk::new(&segment);

@@ -56,7 +56,8 @@ pub struct Options {
     /// reads them in one go. At most 64 KiB. Default: 2048.
     pub inline_bytes: usize,
     /// Commits that put anything are refused while less than this is free on the disk, in
-    /// octets. Default: 256 MiB.
+    /// octets. It is what deleting and compaction then work in: with less than a few segments'
+    /// worth, a disk that is full to the last octet cannot be emptied. Default: 256 MiB.
     pub reserve_bytes: u64,
     /// The index is synced after this many octets of journal, or a few seconds. Default: 32 MiB.
     pub checkpoint_bytes: u64,

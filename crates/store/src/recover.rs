@@ -9,7 +9,7 @@ use crate::disk::Disk;
 use crate::effects::{Books, Effects, Ledger, Values, cost};
 use crate::format::{Directory, KEY_LEN, Place, RECORD_HEADER_LEN, RecordHeader, Value, len64};
 use crate::index::{Index, IndexError};
-use crate::segment::{Segment, Spare, Walk, first_offset, segment_size};
+use crate::segment::{STOPGAP_BYTES, Segment, Spare, Walk, first_offset, segment_size};
 use crate::{OpenError, Options};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,8 +17,6 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// A new store's first segment is small, so that making it takes no time.
-const FIRST_SEGMENT_MAX: u64 = 4 << 20;
 /// Effects that are brought into the index at a time.
 const APPLY_MAX: usize = 4096;
 const STEP: usize = 1 << 20;
@@ -283,18 +281,11 @@ impl Recovery<'_> {
     }
 
     fn begin_segment(&mut self, id: u64) -> Result<Arc<Segment>, OpenError> {
-        let usual = if id == 1 {
-            self.options.segment_bytes.min(FIRST_SEGMENT_MAX)
-        } else {
-            self.options.segment_bytes
-        };
-        let size = segment_size(usual, 0);
+        let size = segment_size(self.options.segment_bytes.min(STOPGAP_BYTES), 0);
         let first_seq = self.books.seq.max(1);
         let path = self.disk.journal().join("first.spare");
         let file = self.disk.create(&path, size)?;
-        if id == 1 {
-            file.zero(0, size)?;
-        }
+        file.zero(0, size)?;
         let spare = Spare { path, file, size };
         spare.prepare(id, first_seq)?;
         let segment = Arc::new(spare.activate(self.disk, id, first_seq)?);

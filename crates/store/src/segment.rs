@@ -13,6 +13,8 @@ use crate::format::{
 use std::io;
 use std::path::PathBuf;
 
+/// A segment somebody is waiting for is no longer than this, unless its record is.
+pub(crate) const STOPGAP_BYTES: u64 = 4 << 20;
 /// How much of a value is read at a time when only its checksum is wanted.
 const STEP: usize = 256 << 10;
 

@@ -6,7 +6,7 @@ use crate::disk::{DataFile, Disk};
 use crate::effects::{Books, Ledger};
 use crate::index::Index;
 use crate::recover::Recovered;
-use crate::segment::{Segment, Spare};
+use crate::segment::{STOPGAP_BYTES, Segment, Spare, segment_size};
 use crate::{Options, ReadError};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -104,14 +104,19 @@ impl Shared {
         self.disk.journal().join(format!("{number}.spare"))
     }
 
-    /// A file of at least `size` octets to begin a segment in: the one put by, or a new one.
-    pub(crate) fn take_spare(&self, size: u64) -> io::Result<Spare> {
-        let put_by = hold(&self.spare).take_if(|spare| spare.size >= size);
+    /// A file with room for a record of `need` octets to begin a segment in: the one put by, or
+    /// a small one, zeroed on the spot, to go on in until the keeper has made the next.
+    pub(crate) fn take_spare(&self, need: u64) -> io::Result<Spare> {
+        let put_by = hold(&self.spare).take_if(|spare| spare.size >= segment_size(0, need));
         if let Some(spare) = put_by {
             return Ok(spare);
         }
-        let path = self.spare_path();
+        let stopgap = self.options.segment_bytes.min(STOPGAP_BYTES);
+        let (path, size) = (self.spare_path(), segment_size(stopgap, need));
         let file: DataFile = self.disk.create(&path, size)?;
+        if size <= STOPGAP_BYTES {
+            file.zero(0, size)?;
+        }
         Ok(Spare { path, file, size })
     }
 

@@ -14,7 +14,7 @@ use crate::format::{
 use crate::index::IndexError;
 use crate::keeper::Wake;
 use crate::preserve::{Held, HoldId};
-use crate::segment::{Segment, first_offset, segment_size};
+use crate::segment::{Segment, first_offset};
 use crate::{Change, CommitError, Shared};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -543,9 +543,8 @@ impl Writer {
         let shared = self.shared.clone();
         let id = self.active.id + 1;
         let first_seq = self.seq + u64::from(!self.ended);
-        let begun = shared
-            .take_spare(segment_size(shared.options.segment_bytes, need))
-            .and_then(|spare| spare.prepare(id, first_seq).map(|()| spare));
+        let begun =
+            shared.take_spare(need).and_then(|spare| spare.prepare(id, first_seq).map(|()| spare));
         let spare = begun.map_err(|error| {
             tracing::warn!(%error, "no room for another journal segment");
             Trouble::Full

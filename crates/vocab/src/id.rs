@@ -103,7 +103,8 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        for text in ["", "a5", &"A5".repeat(16), &"a5".repeat(17), &format!("{}a", "a5".repeat(16))] {
+        for text in ["", "a5", &"A5".repeat(16), &"a5".repeat(17), &format!("{}a", "a5".repeat(16))]
+        {
             assert_eq!(text.parse::<AccountId>(), Err(ParseIdError), "{text}");
         }
     }

@@ -8,7 +8,9 @@
 mod id;
 mod record;
 
-pub use id::{AccountId, BlobId, CaseId, CellId, HolderId, LetterId, ParseIdError, PersonId, SlotId};
+pub use id::{
+    AccountId, BlobId, CaseId, CellId, HolderId, LetterId, ParseIdError, PersonId, SlotId,
+};
 pub use record::{Custody, DataCategory, Holding, Keeper, RecordKind, Retention};
 
 use core::fmt;

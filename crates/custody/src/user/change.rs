@@ -3,7 +3,7 @@
 //! Invariant: every change is a manifest of the next version that names the one before. After
 //! a revocation the old master key is gone from the store, and neither it nor the revoked
 //! secret opens anything sealed from then on. An account never loses its last recovery code.
-//! Refs: specs/bw1.md §4.4, §5.3; design §4.
+//! Refs: specs/bw1.md §5.3; design §4.
 
 use super::create::{enrolment, epoch_record, slot_record};
 use super::{
@@ -156,7 +156,7 @@ impl Unlocked {
         Ok(NewUnlocker { slot, secret, changes })
     }
 
-    /// A new password in the place of every old one (specs/bw1.md §4.4, routine).
+    /// A new password in the place of every old one (the routine change).
     ///
     /// # Errors
     /// As [`Unlocked::add_app_password`], and [`ChangeError::Password`].

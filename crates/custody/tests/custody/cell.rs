@@ -69,3 +69,23 @@ fn a_damaged_key_file_is_refused_with_its_fault() {
     );
     assert_eq!(refused(&text.replace(secret, &slip)), Some(KeyFileError::Check));
 }
+
+#[test]
+fn a_trust_policy_reads_back_and_a_damaged_one_is_refused() {
+    let text = crate::world::World::new().trust.to_json().unwrap();
+    let again = custody::TrustPolicy::from_json(&text).unwrap();
+    assert_eq!(again.to_json().unwrap(), text);
+    let lone = text.replace("\\nquorum both", "\\nquorum both\\nquorum both");
+    for damaged in [
+        String::new(),
+        text.replace("\"version\": 1", "\"version\": 2"),
+        text.replace("\"version\"", "\"more\": 1, \"version\""),
+        text.replace("counsel", "anyone"),
+        text.replace(&"ce".repeat(16), &"CE".repeat(16)),
+        lone,
+        format!("{text}{}", " ".repeat(300_000)),
+    ] {
+        assert_ne!(damaged, text);
+        assert!(custody::TrustPolicy::from_json(&damaged).is_err());
+    }
+}

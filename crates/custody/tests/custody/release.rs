@@ -194,7 +194,7 @@ fn a_tampered_leaf_is_refused() {
     );
     // The number in the month is not committed to by the opening, but it is by the log.
     let mut moved = evidence.clone();
-    moved.receipt.leaf[13] ^= 2;
+    moved.receipt.leaf[13] ^= 1;
     assert_eq!(refused(&world, &moved), Some(Refused::NotLogged));
     assert_eq!(world.guard_answer(&moved, 0, &[], NOW).err(), Some(Refused::NotLogged));
     let mut short = evidence;

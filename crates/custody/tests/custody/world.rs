@@ -66,7 +66,7 @@ pub(crate) struct World {
     pub(crate) records: Vec<Record>,
     pub(crate) recovery: String,
     log: Log,
-    tiles: BTreeMap<String, Vec<u8>>,
+    pub(crate) tiles: BTreeMap<String, Vec<u8>>,
     witnesses: Vec<Cosigner>,
     seq: u64,
 }
@@ -78,6 +78,30 @@ fn holders(from: u8, count: u8, chance: &Chance) -> Vec<HeldKey> {
 
 fn named(held: &[HeldKey]) -> Vec<Holder> {
     held.iter().map(|held| Holder { id: held.id, key: held.key.public() }).collect()
+}
+
+/// Counsel may also stand in as approver, but not for the same order.
+fn trust(
+    cell: CellId,
+    log: &str,
+    counsel: &(PersonId, SigningKey),
+    approver: &(PersonId, SigningKey),
+) -> TrustPolicy {
+    let officer = |(person, key): &(PersonId, SigningKey), role| Officer {
+        person: *person,
+        role,
+        key: key.public().0,
+        from: Timestamp(0),
+        until: Timestamp(NOW.0 + 365 * DAY),
+    };
+    let officers = vec![
+        officer(counsel, Role::Counsel),
+        officer(counsel, Role::Approver),
+        officer(approver, Role::Approver),
+    ];
+    let desk = SigningKey::from_seed(Secret::copied(&[13; 32])).unwrap().public();
+    let log = LogTrust::new(log, 72 * 3600).unwrap();
+    TrustPolicy { cell, log, register: Register::new(officers).unwrap(), desk }
 }
 
 impl World {
@@ -107,25 +131,7 @@ impl World {
             (PersonId([1; 16]), SigningKey::from_seed(Secret::copied(&[11; 32])).unwrap());
         let approver =
             (PersonId([2; 16]), SigningKey::from_seed(Secret::copied(&[12; 32])).unwrap());
-        let officer = |(person, key): &(PersonId, SigningKey), role| Officer {
-            person: *person,
-            role,
-            key: key.public().0,
-            from: Timestamp(0),
-            until: Timestamp(NOW.0 + 365 * DAY),
-        };
-        // Counsel may also stand in as approver, but not for the same order.
-        let officers = vec![
-            officer(&counsel, Role::Counsel),
-            officer(&counsel, Role::Approver),
-            officer(&approver, Role::Approver),
-        ];
-        let trust = TrustPolicy {
-            cell,
-            log: LogTrust::new(&text, 72 * 3600).unwrap(),
-            register: Register::new(officers).unwrap(),
-            desk: SigningKey::from_seed(Secret::copied(&[13; 32])).unwrap().public(),
-        };
+        let trust = trust(cell, &text, &counsel, &approver);
         let (log, first) = Log::create(signer).unwrap();
         let escrow = Some(&policy);
         let with = CreateAccount {
@@ -238,17 +244,23 @@ impl World {
         at: Timestamp,
         witnesses: usize,
     ) -> LeafReceipt {
-        self.seq += 1;
-        let place = Place { month: 202_611, seq: self.seq };
+        let mut next = || {
+            self.seq += 1;
+            Place { month: 202_611, seq: self.seq }
+        };
+        let (before, place) = (next(), next());
+        let other =
+            acts::daily_root(at, Digest([0; 32])).write(before, None, &self.chance).unwrap();
         let written = draft.write(place, open_by, &self.chance).unwrap();
-        let leaf = written.leaf.encode().unwrap();
-        let sequenced = self.log.sequence(&[b"another entry", &leaf]).unwrap();
+        let (other, leaf) = (other.leaf.encode().unwrap(), written.leaf.encode().unwrap());
+        let sequenced = self.log.sequence(&[&other, &leaf]).unwrap();
         let (index, mut note) = (sequenced.first + 1, sequenced.note.clone());
         self.write(sequenced);
         for witness in self.witnesses.iter().take(witnesses) {
             let line = witness.cosign(&note, at).unwrap();
             note.add(line).unwrap();
         }
+        self.tiles.insert("checkpoint".to_owned(), note.encode().into_bytes());
         let size = self.log.checkpoint().size;
         let path = tlog::inclusion_proof(&self.tiles, size, index).unwrap();
         let proof = TlogProof { extra: None, index, path, note }.encode();

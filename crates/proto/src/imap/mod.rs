@@ -15,6 +15,8 @@ mod list;
 pub mod mutf7;
 mod request;
 pub mod structure;
+#[cfg(test)]
+mod tests;
 pub mod write;
 
 pub use frame::{Event, Fatal, Frame, Framer, Limits, Refused};

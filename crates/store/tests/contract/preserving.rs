@@ -1,6 +1,6 @@
 //! Holds, and what is gone once nobody holds it.
 
-use crate::{ALICE, BODY, delete, files, get, holds, octets, put, small};
+use crate::{ALICE, BODY, delete, files, get, holds, octets, put, segments, small};
 use store::{Held, HoldId, Options, Store};
 use vocab::Row;
 
@@ -129,4 +129,47 @@ fn mostly_dead_segments_go_by_themselves() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     (0..20).for_each(|row| assert_eq!(get(&store, row).unwrap(), octets(39 * 20 + row, 2_000)));
+}
+
+/// What is deleted in a later segment than it was put in, and whose deletion is compacted away
+/// from under it, must not come back when the index is made from the journal alone.
+#[test]
+fn a_deletion_outlives_the_segment_it_was_written_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), small()).unwrap();
+    let rows = 16;
+    (0..rows).for_each(|row| {
+        put(&store, row, &octets(row, 3_500));
+    });
+    store.preserve().hold_blocking(CASE, ALICE, vec![(BODY, Row(6))]).unwrap();
+    assert_eq!(segments(dir.path()).len(), 1);
+    // The second segment begins; the deletion and the release stand in it.
+    (100..103).for_each(|row| {
+        put(&store, row, &octets(row, 3_500));
+    });
+    assert_eq!(segments(dir.path()).len(), 2);
+    delete(&store, 5);
+    store.preserve().release_blocking(CASE).unwrap();
+    let second = segments(dir.path())[1].clone();
+    let begun = std::time::Instant::now();
+    let mut round = 0;
+    while second.exists() {
+        round += 1;
+        (100..116).for_each(|row| {
+            put(&store, row, &octets(round * 1_000 + row, 3_500));
+        });
+        assert!(begun.elapsed().as_secs() < 20, "the second segment is never compacted");
+    }
+    let change = store.read().change(ALICE).unwrap();
+    assert!(segments(dir.path())[0].ends_with("0000000000000001.seg"), "the first is still there");
+    store.close().unwrap();
+    let store = Store::open(dir.path(), Options { rebuild_index: true, ..small() }).unwrap();
+    assert_eq!(get(&store, 5), None);
+    assert_eq!(store.preserve().held(CASE).count(), 0);
+    assert_eq!(held(&store, CASE, 6), None);
+    assert_eq!(store.read().change(ALICE).unwrap(), change);
+    assert_eq!(store.read().usage(ALICE).unwrap().records, rows - 1 + 16);
+    (100..116).for_each(|row| {
+        assert_eq!(get(&store, row).unwrap(), octets(round * 1_000 + row, 3_500));
+    });
 }

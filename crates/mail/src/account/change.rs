@@ -1,0 +1,484 @@
+//! Every change an owner makes to messages: append, flags, copy, move, expunge.
+//!
+//! Invariant: a change is on disk before it shows in memory; one change runs at a time per
+//! account, to its end, even if the session that asked for it is gone.
+//! Refs: RFC 9051 §6.3.12, §6.4.3, §6.4.6, §6.4.7; RFC 7162 §3.1.3; RFC 6851.
+
+use std::sync::Arc;
+
+use seal::blob::{self, BlobKey};
+use store::Batch;
+use vocab::{LetterId, RecordKind, Row};
+
+use super::{Account, ChangeError, OWN_ROWS};
+use crate::mailbox::{FlagChange, FlagSet, Flags, Mailbox, Message, MessageRow, Name, encode};
+
+/// How many rows one commit changes at most; a longer change is several commits.
+pub(super) const ROWS_PER_COMMIT: usize = 500;
+/// How many messages one mailbox may hold.
+const MESSAGES_MAX: usize = 2_000_000;
+
+/// Where an appended message is (RFC 4315 `APPENDUID`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// The mailbox's UIDVALIDITY.
+    pub uid_validity: u32,
+    /// The message's UID.
+    pub uid: u32,
+}
+
+/// Where copied messages are (RFC 4315 `COPYUID`), pairwise.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// The target's UIDVALIDITY.
+    pub uid_validity: u32,
+    /// The UIDs they were copied from, ascending.
+    pub from: Vec<u32>,
+    /// The UIDs they have now.
+    pub to: Vec<u32>,
+}
+
+/// What STORE did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// UIDs that changed, with their new mod-sequence.
+    pub changed: Vec<(u32, u64)>,
+    /// UIDs left alone because they had changed meanwhile (RFC 7162 §3.1.3).
+    pub modified: Vec<u32>,
+}
+
+/// A new message of one of the owner's mailboxes, before it has a UID.
+struct Draft {
+    row: MessageParts,
+    batch: Batch,
+}
+
+/// A [`MessageRow`] that owns what it holds.
+struct MessageParts {
+    letter_row: u64,
+    letter: [u8; 16],
+    body_key: zeroize::Zeroizing<[u8; 32]>,
+    size: u32,
+    envelope: Vec<u8>,
+    view: Vec<u8>,
+    sent: Option<i64>,
+}
+
+impl Account {
+    /// Adds a message to a mailbox.
+    ///
+    /// # Errors
+    /// [`ChangeError::NoMailbox`] and what a commit can meet.
+    pub async fn append(
+        self: &Arc<Self>,
+        name: Name,
+        message: Vec<u8>,
+        set: FlagSet,
+        received: Option<u64>,
+    ) -> Result<Appended, ChangeError> {
+        let account = Arc::clone(self);
+        super::to_its_end(async move {
+            let _writing = account.writing.lock().await;
+            let modseq = account.state()?.modseq + 1;
+            let sealing = Arc::clone(&account);
+            let draft = tokio::task::spawn_blocking(move || sealing.draft(&message, modseq));
+            let draft = draft.await.map_err(|_| ChangeError::Failed)??;
+            account.append_draft(&name, draft, set, received, modseq).await
+        })
+        .await
+    }
+
+    /// Parses and seals; the slow part of an append.
+    fn draft(&self, message: &[u8], modseq: u64) -> Result<Draft, ChangeError> {
+        let size = u32::try_from(message.len()).map_err(|_| ChangeError::TooLarge)?;
+        let key = BlobKey::random(self.entropy.as_ref());
+        let mut letter = [0; 16];
+        self.entropy.fill(&mut letter);
+        let context = blob::body_context(self.id, LetterId(letter));
+        let sealed = super::body::seal(&key, &context, message, self.entropy.as_ref());
+        let sealed = sealed.ok_or(ChangeError::Failed)?;
+        let (view, _) = proto::message::parse(message);
+        let mut envelope = Vec::new();
+        proto::imap::structure::envelope(&mut envelope, &view.envelope);
+        let letter_row = OWN_ROWS | modseq;
+        let batch = Batch::new(self.id)
+            .require_absent(RecordKind::LetterBody, Row(letter_row))
+            .put(RecordKind::LetterBody, Row(letter_row), sealed);
+        let sent = super::writers_clock(&view);
+        let view = encode(&view);
+        let body_key = zeroize::Zeroizing::new(*key.expose());
+        let row = MessageParts { letter_row, letter, body_key, size, envelope, view, sent };
+        Ok(Draft { row, batch })
+    }
+
+    async fn append_draft(
+        &self,
+        name: &Name,
+        draft: Draft,
+        set: FlagSet,
+        received: Option<u64>,
+        modseq: u64,
+    ) -> Result<Appended, ChangeError> {
+        let now = self.clock.now();
+        let epoch = self.keys()?.arrival_epoch(now).ok_or(ChangeError::Failed)?;
+        let mut mailbox = {
+            let state = self.state()?;
+            let mailbox = state.named(name).ok_or(ChangeError::NoMailbox)?;
+            has_room(mailbox, 1)?;
+            shell(mailbox)
+        };
+        let uid = mailbox.uid_next;
+        mailbox.uid_next = next_uid(uid)?;
+        mailbox.highest_modseq = modseq;
+        let keywords = self.state_mut()?.keywords.numbers(&set.keywords)?;
+        let parts = draft.row;
+        let received = received.unwrap_or(now.0);
+        let row = MessageRow {
+            mailbox: mailbox.row,
+            uid,
+            flags: set.flags.0,
+            keywords: set.keywords,
+            received,
+            size: parts.size,
+            letter_row: parts.letter_row,
+            letter: parts.letter,
+            body_key: *parts.body_key,
+            envelope: &parts.envelope,
+            view: &parts.view,
+            verdicts: "",
+            sent: parts.sent,
+        };
+        let batch = self.put_message(draft.batch, modseq, epoch, modseq, &row)?;
+        let batch = self.put_mailbox(batch, &mailbox, modseq)?;
+        self.append.commit(batch).await?;
+        let message = Message {
+            row: modseq,
+            uid,
+            modseq,
+            epoch,
+            size: parts.size,
+            flags: set.flags,
+            keywords,
+            received,
+            sent: parts.sent,
+            letter_row: parts.letter_row,
+            envelope: parts.envelope.into(),
+        };
+        let uid_validity = mailbox.uid_validity;
+        self.apply(modseq, |state| {
+            state.bodies.insert(parts.letter_row, 1);
+            if let Some(target) = state.mailboxes.get_mut(&mailbox.row) {
+                target.uid_next = mailbox.uid_next;
+                target.highest_modseq = modseq;
+                target.messages.push(message);
+            }
+        })?;
+        Ok(Appended { uid_validity, uid })
+    }
+
+    /// Changes flags. `uids` ascend. A message whose mod-sequence is above `unchanged_since`
+    /// is left alone.
+    ///
+    /// # Errors
+    /// What a commit can meet; the messages before it are changed.
+    pub async fn store_flags(
+        self: &Arc<Self>,
+        mailbox: u64,
+        uids: Vec<u32>,
+        change: FlagChange,
+        set: FlagSet,
+        unchanged_since: Option<u64>,
+    ) -> Result<Stored, ChangeError> {
+        let account = Arc::clone(self);
+        super::to_its_end(async move {
+            let _writing = account.writing.lock().await;
+            let mut stored = Stored::default();
+            // Checked and changed under one lock, so that of two conditional STOREs one loses.
+            for uids in uids.chunks(ROWS_PER_COMMIT) {
+                account
+                    .store_some(mailbox, uids, change, &set, unchanged_since, &mut stored)
+                    .await?;
+            }
+            Ok(stored)
+        })
+        .await
+    }
+
+    async fn store_some(
+        &self,
+        mailbox: u64,
+        uids: &[u32],
+        change: FlagChange,
+        set: &FlagSet,
+        unchanged_since: Option<u64>,
+        stored: &mut Stored,
+    ) -> Result<(), ChangeError> {
+        let mut changed = Vec::new();
+        let modseq = {
+            let mut state = self.state_mut()?;
+            let given = match change {
+                // Taking away a keyword nobody has needs no number for it.
+                FlagChange::Remove => {
+                    set.keywords.iter().filter_map(|name| state.keywords.find(name)).collect()
+                }
+                FlagChange::Add | FlagChange::Replace => state.keywords.numbers(&set.keywords)?,
+            };
+            let held = state.mailbox(mailbox).ok_or(ChangeError::NoMailbox)?;
+            for message in uids.iter().filter_map(|uid| held.message(*uid)) {
+                if unchanged_since.is_some_and(|limit| message.modseq > limit) {
+                    stored.modified.push(message.uid);
+                    continue;
+                }
+                let flags = change.flags(message.flags, set.flags);
+                let keywords = change.keywords(&message.keywords, &given)?;
+                if flags != message.flags || keywords != message.keywords {
+                    changed.push(Message { flags, keywords, ..message.clone() });
+                }
+            }
+            state.modseq + 1
+        };
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let mut batch = Batch::new(self.id);
+        for message in &mut changed {
+            message.modseq = modseq;
+            batch = self.rewrite(batch, message)?;
+        }
+        self.append.commit(batch).await?;
+        stored.changed.extend(changed.iter().map(|message| (message.uid, modseq)));
+        self.apply(modseq, |state| {
+            let Some(held) = state.mailboxes.get_mut(&mailbox) else { return };
+            held.highest_modseq = modseq;
+            for message in changed {
+                if let Some(slot) = held.message_mut(message.uid) {
+                    *slot = message;
+                }
+            }
+        })
+    }
+
+    /// Writes a message's row again, with the flags and mod-sequence of `message`.
+    fn rewrite(&self, batch: Batch, message: &Message) -> Result<Batch, ChangeError> {
+        let opened = self.open_message(message.row)?;
+        let mut row: MessageRow<'_> =
+            minicbor::decode(&opened.plain).map_err(|_| ChangeError::Failed)?;
+        row.flags = message.flags.0;
+        row.keywords = self.keyword_names(&message.keywords)?;
+        self.put_message(batch, message.row, message.epoch, message.modseq, &row)
+    }
+
+    /// Copies messages to another mailbox, or moves them. `uids` ascend.
+    ///
+    /// A copy shares the letter's body. A move is one commit per five hundred messages; what a
+    /// failure leaves is whole messages on either side, none lost and none twice.
+    ///
+    /// # Errors
+    /// [`ChangeError::NoMailbox`] if the target does not exist, and what a commit can meet.
+    pub async fn copy(
+        self: &Arc<Self>,
+        mailbox: u64,
+        uids: Vec<u32>,
+        target: Name,
+        r#move: bool,
+    ) -> Result<Copied, ChangeError> {
+        let account = Arc::clone(self);
+        super::to_its_end(async move {
+            let _writing = account.writing.lock().await;
+            let mut copied = Copied::default();
+            for uids in uids.chunks(ROWS_PER_COMMIT) {
+                account.copy_some(mailbox, uids, &target, r#move, &mut copied).await?;
+            }
+            Ok(copied)
+        })
+        .await
+    }
+
+    async fn copy_some(
+        &self,
+        from: u64,
+        uids: &[u32],
+        target: &Name,
+        r#move: bool,
+        copied: &mut Copied,
+    ) -> Result<(), ChangeError> {
+        let (sources, mut shell_from, mut shell_to, mut modseq) = {
+            let state = self.state()?;
+            let to = state.named(target).ok_or(ChangeError::NoMailbox)?;
+            has_room(to, uids.len())?;
+            let held = state.mailbox(from).ok_or(ChangeError::NoMailbox)?;
+            let sources: Vec<Message> =
+                uids.iter().filter_map(|uid| held.message(*uid)).cloned().collect();
+            (sources, shell(held), shell(to), state.modseq)
+        };
+        copied.uid_validity = shell_to.uid_validity;
+        if sources.is_empty() {
+            return Ok(());
+        }
+        let mut batch = Batch::new(self.id);
+        let mut added = Vec::with_capacity(sources.len());
+        for source in &sources {
+            modseq += 1;
+            let uid = shell_to.uid_next;
+            shell_to.uid_next = next_uid(uid)?;
+            let opened = self.open_message(source.row)?;
+            let mut row: MessageRow<'_> =
+                minicbor::decode(&opened.plain).map_err(|_| ChangeError::Failed)?;
+            row.mailbox = shell_to.row;
+            row.uid = uid;
+            batch = self.put_message(batch, modseq, source.epoch, modseq, &row)?;
+            if r#move {
+                batch = batch.delete(RecordKind::Message, Row(source.row));
+            }
+            added.push(Message { row: modseq, uid, modseq, ..source.clone() });
+        }
+        shell_to.highest_modseq = modseq;
+        batch = self.put_mailbox(batch, &shell_to, modseq)?;
+        let within = from == shell_to.row;
+        if r#move && !within {
+            shell_from.highest_modseq = modseq;
+            batch = self.put_mailbox(batch, &shell_from, modseq)?;
+        }
+        self.append.commit(batch).await?;
+        copied.from.extend(sources.iter().map(|message| message.uid));
+        copied.to.extend(added.iter().map(|message| message.uid));
+        self.apply(modseq, |state| {
+            if r#move && let Some(held) = state.mailboxes.get_mut(&from) {
+                take_out(held, &sources);
+                held.highest_modseq = modseq;
+            }
+            if !r#move {
+                for message in &added {
+                    *state.bodies.entry(message.letter_row).or_insert(0) += 1;
+                }
+            }
+            if let Some(to) = state.mailboxes.get_mut(&shell_to.row) {
+                to.uid_next = shell_to.uid_next;
+                to.highest_modseq = modseq;
+                to.messages.extend(added);
+            }
+        })
+    }
+
+    /// Removes for good the messages that bear `\Deleted`: all, or those among `uids`.
+    /// Gives the UIDs that are gone.
+    ///
+    /// # Errors
+    /// What a commit can meet; what was removed before it is gone.
+    pub async fn expunge(
+        self: &Arc<Self>,
+        mailbox: u64,
+        uids: Option<Vec<u32>>,
+    ) -> Result<Vec<u32>, ChangeError> {
+        let account = Arc::clone(self);
+        super::to_its_end(async move {
+            let _writing = account.writing.lock().await;
+            let doomed: Vec<Message> = {
+                let state = account.state()?;
+                let held = state.mailbox(mailbox).ok_or(ChangeError::NoMailbox)?;
+                let named = |uid| uids.as_ref().is_none_or(|uids| uids.binary_search(&uid).is_ok());
+                let all = held.messages.iter();
+                all.filter(|message| message.flags.has(Flags::DELETED) && named(message.uid))
+                    .cloned()
+                    .collect()
+            };
+            for some in doomed.chunks(ROWS_PER_COMMIT) {
+                account.remove_some(mailbox, some).await?;
+            }
+            Ok(doomed.iter().map(|message| message.uid).collect())
+        })
+        .await
+    }
+
+    pub(super) async fn remove_some(
+        &self,
+        mailbox: u64,
+        doomed: &[Message],
+    ) -> Result<(), ChangeError> {
+        let mut batch = Batch::new(self.id);
+        let (mut shell, modseq) = {
+            let state = self.state()?;
+            let held = state.mailbox(mailbox).ok_or(ChangeError::NoMailbox)?;
+            batch = delete_messages(batch, &state.bodies, doomed);
+            (shell(held), state.modseq + 1)
+        };
+        shell.highest_modseq = modseq;
+        batch = self.put_mailbox(batch, &shell, modseq)?;
+        self.append.commit(batch).await?;
+        self.apply(modseq, |state| {
+            forget_bodies(&mut state.bodies, doomed);
+            if let Some(held) = state.mailboxes.get_mut(&mailbox) {
+                held.highest_modseq = modseq;
+                take_out(held, doomed);
+            }
+        })
+    }
+}
+
+/// Deletes message rows, and each body whose last message is among them.
+fn delete_messages(
+    mut batch: Batch,
+    bodies: &std::collections::HashMap<u64, u32>,
+    doomed: &[Message],
+) -> Batch {
+    let mut left = std::collections::HashMap::new();
+    for message in doomed {
+        batch = batch.delete(RecordKind::Message, Row(message.row));
+        let shared = bodies.get(&message.letter_row).copied().unwrap_or(1);
+        let left = left.entry(message.letter_row).or_insert(shared);
+        *left -= u32::from(*left > 0);
+        if *left == 0 {
+            batch = batch.delete(RecordKind::LetterBody, Row(message.letter_row));
+        }
+    }
+    batch
+}
+
+/// What [`delete_messages`] did, in memory.
+fn forget_bodies(bodies: &mut std::collections::HashMap<u64, u32>, gone: &[Message]) {
+    for message in gone {
+        if let Some(shared) = bodies.get_mut(&message.letter_row) {
+            *shared -= u32::from(*shared > 0);
+            if *shared == 0 {
+                bodies.remove(&message.letter_row);
+            }
+        }
+    }
+}
+
+/// Takes messages, ascending by UID, out of a mailbox.
+fn take_out(mailbox: &mut Mailbox, gone: &[Message]) {
+    mailbox
+        .messages
+        .retain(|held| gone.binary_search_by_key(&held.uid, |message| message.uid).is_err());
+    mailbox.expunges += 1;
+}
+
+/// A mailbox without its messages, to be written as a row.
+pub(super) fn shell(mailbox: &Mailbox) -> Mailbox {
+    let Mailbox { row, uid_validity, uid_next, highest_modseq, special, .. } = *mailbox;
+    let Mailbox { subscribed, exists, recent_from, expunges, .. } = *mailbox;
+    let (name, messages) = (mailbox.name.clone(), Vec::new());
+    Mailbox {
+        row,
+        name,
+        uid_validity,
+        uid_next,
+        highest_modseq,
+        special,
+        subscribed,
+        exists,
+        recent_from,
+        expunges,
+        messages,
+    }
+}
+
+pub(super) fn next_uid(uid: u32) -> Result<u32, ChangeError> {
+    // The highest number stands for a saved search (proto::imap::SAVED) and for `*`.
+    uid.checked_add(1).filter(|next| *next < u32::MAX - 1).ok_or(ChangeError::Limit)
+}
+
+fn has_room(mailbox: &Mailbox, more: usize) -> Result<(), ChangeError> {
+    if mailbox.messages.len() + more > MESSAGES_MAX { Err(ChangeError::Limit) } else { Ok(()) }
+}

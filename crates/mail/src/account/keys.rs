@@ -1,0 +1,93 @@
+//! The keys of an open account, made ready for rows.
+//!
+//! Invariant: which keys open a row is read from the row; with which it is sealed is the
+//! highest version of its epoch. Nothing here is printed, cloned or kept beyond the account.
+//! Refs: specs/bw1.md §3, §8.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use custody::user::AccountKeys;
+use seal::Entropy;
+use seal::epoch::EpochKeys;
+use seal::row::RowKeys;
+use seal::sign::VerifyingKey;
+use vocab::{AccountId, Epoch, EpochVersion, ModSeq, RecordKind, Row, Timestamp};
+
+/// What opens an account: the session's keys, and the cell's key that signs arrivals.
+pub struct OpenKeys {
+    /// What custody unlocked.
+    pub keys: AccountKeys,
+    /// The cell's ingest key ([`custody::cell::CellKeys::ingest`]), public half.
+    pub ingest: VerifyingKey,
+}
+
+pub(super) struct Keys {
+    held: AccountKeys,
+    pub(super) ingest: VerifyingKey,
+    rows: BTreeMap<(Epoch, EpochVersion), OnceLock<RowKeys>>,
+}
+
+/// An opened row.
+pub(super) struct Opened {
+    pub(super) epoch: u32,
+    pub(super) modseq: u64,
+    pub(super) plain: Vec<u8>,
+}
+
+impl Keys {
+    pub(super) fn new(keys: OpenKeys) -> Self {
+        let rows = keys.keys.epochs().map(|place| (place, OnceLock::new())).collect();
+        Self { held: keys.keys, ingest: keys.ingest, rows }
+    }
+
+    pub(super) fn account(&self) -> AccountId {
+        self.held.account()
+    }
+
+    /// How many epochs are held; an account that was re-keyed has more.
+    pub(super) fn epochs(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The epoch with which what is written now is sealed.
+    pub(super) fn arrival_epoch(&self, now: Timestamp) -> Option<u32> {
+        self.held.current(now).ok().map(|keys| keys.epoch().0)
+    }
+
+    /// The keys an arrived letter opens with.
+    pub(super) fn letter(&self, epoch: Epoch, version: EpochVersion) -> Option<&EpochKeys> {
+        self.held.epoch(epoch, version).ok()
+    }
+
+    fn row_keys(&self, place: (Epoch, EpochVersion)) -> Option<&RowKeys> {
+        let slot = self.rows.get(&place)?;
+        if let Some(keys) = slot.get() {
+            return Some(keys);
+        }
+        let keys = RowKeys::of_epoch(self.held.epoch(place.0, place.1).ok()?).ok()?;
+        Some(slot.get_or_init(|| keys))
+    }
+
+    pub(super) fn open_row(&self, kind: RecordKind, row: u64, sealed: &[u8]) -> Option<Opened> {
+        let header = seal::row::header(sealed).ok()?;
+        let keys = self.row_keys((header.epoch, header.version))?;
+        let (modseq, plain) = keys.open(kind, Row(row), sealed).ok()?;
+        Some(Opened { epoch: header.epoch.0, modseq: modseq.0, plain })
+    }
+
+    pub(super) fn seal_row(
+        &self,
+        kind: RecordKind,
+        row: u64,
+        epoch: u32,
+        modseq: u64,
+        plain: &[u8],
+        entropy: &dyn Entropy,
+    ) -> Option<Vec<u8>> {
+        let lowest = (Epoch(epoch), EpochVersion(0));
+        let highest = (Epoch(epoch), EpochVersion(u32::MAX));
+        let (place, _) = self.rows.range(lowest..=highest).next_back()?;
+        self.row_keys(*place)?.seal(kind, Row(row), ModSeq(modseq), plain, entropy).ok()
+    }
+}

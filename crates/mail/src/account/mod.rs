@@ -1,0 +1,300 @@
+//! Accounts while they are open: one object per account and process, shared by its sessions.
+//!
+//! [`Registry::open`] takes what custody unlocked, loads the rows, folds what arrived, and hands
+//! out the [`Account`]; the last session to let go closes it, and its keys are wiped.
+//!
+//! Invariant: a change is on disk before it is in memory, and in memory before anyone is told.
+//! No lock is held while a connection is written to.
+//! Refs: specs/bw1.md §7, §8; docs/life-of-a-letter.md.
+
+mod body;
+mod change;
+mod fold;
+mod keys;
+mod load;
+mod login;
+mod mailboxes;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+
+use proto::message::MessageView;
+use seal::Entropy;
+use store::{Append, Batch, CommitError, Read};
+use tokio::sync::watch;
+use vocab::{AccountId, RecordKind, Row};
+
+pub use body::{Content, ReadBodyError};
+pub use change::{Appended, Copied, Stored};
+pub use keys::OpenKeys;
+pub use load::OpenError;
+pub use login::{Door, DoorOptions, LoginError, Policy, Resolve, batch};
+
+use crate::mailbox::{Mailbox, MessageRow, State, TooManyKeywords, encode};
+use crate::runtime::Clock;
+
+/// Rows of bodies that the owner put here have this bit; arrivals count up from 1 without it.
+pub(crate) const OWN_ROWS: u64 = 1 << 63;
+
+/// Why a change was not made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    /// The mailbox does not exist.
+    #[error("no such mailbox")]
+    NoMailbox,
+    /// A mailbox of that name exists.
+    #[error("the mailbox exists")]
+    Exists,
+    /// Mailboxes below it exist.
+    #[error("the mailbox has children")]
+    HasChildren,
+    /// INBOX cannot be deleted or made.
+    #[error("not possible with INBOX")]
+    Inbox,
+    /// More mailboxes, messages or keywords than an account may have.
+    #[error("a limit of the account is reached")]
+    Limit,
+    /// The message is too large to be kept.
+    #[error("the message is too large")]
+    TooLarge,
+    /// The disk is full. Reading goes on; try again later.
+    #[error("the disk is full")]
+    Full,
+    /// The store has stopped, or a row could not be read.
+    #[error("the store failed")]
+    Failed,
+}
+
+impl From<CommitError> for ChangeError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Full => Self::Full,
+            CommitError::TooLarge => Self::TooLarge,
+            CommitError::Exists | CommitError::Conflict | CommitError::Stopped => Self::Failed,
+        }
+    }
+}
+
+impl From<TooManyKeywords> for ChangeError {
+    fn from(_: TooManyKeywords) -> Self {
+        Self::Limit
+    }
+}
+
+/// An open account.
+pub struct Account {
+    id: AccountId,
+    keys: RwLock<Arc<keys::Keys>>,
+    append: Append,
+    read: Read,
+    entropy: Arc<dyn Entropy>,
+    clock: Arc<dyn Clock>,
+    state: RwLock<State>,
+    /// One change at a time.
+    writing: tokio::sync::Mutex<()>,
+    /// Counts changes; sessions watch it.
+    changes: watch::Sender<u64>,
+    folding: Mutex<Option<tokio::task::AbortHandle>>,
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        if let Ok(folding) = self.folding.get_mut()
+            && let Some(task) = folding.take()
+        {
+            task.abort();
+        }
+    }
+}
+
+impl Account {
+    /// Whose it is.
+    #[must_use]
+    pub fn id(&self) -> AccountId {
+        self.id
+    }
+
+    /// The mailboxes. Hold it briefly, and never while writing to a connection.
+    ///
+    /// # Errors
+    /// [`ChangeError::Failed`] if another thread died while changing them.
+    pub fn state(&self) -> Result<RwLockReadGuard<'_, State>, ChangeError> {
+        self.state.read().map_err(|_| ChangeError::Failed)
+    }
+
+    fn keys(&self) -> Result<Arc<keys::Keys>, ChangeError> {
+        self.keys.read().map(|keys| Arc::clone(&keys)).map_err(|_| ChangeError::Failed)
+    }
+
+    /// Takes newer keys, if the account was given epochs since it was opened.
+    fn renew(&self, keys: OpenKeys) -> bool {
+        let keys = keys::Keys::new(keys);
+        let Ok(mut held) = self.keys.write() else { return false };
+        let newer = keys.epochs() > held.epochs();
+        if newer {
+            *held = Arc::new(keys);
+        }
+        newer
+    }
+
+    fn state_mut(&self) -> Result<RwLockWriteGuard<'_, State>, ChangeError> {
+        self.state.write().map_err(|_| ChangeError::Failed)
+    }
+
+    /// Wakes whenever something changed.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Takes the messages that are recent to nobody yet: gives the first such UID, and makes
+    /// the next session's begin after the last (RFC 3501 §2.3.2). Kept at the mailbox's next
+    /// change.
+    pub(crate) fn take_recent(&self, mailbox: u64) -> Option<u32> {
+        let mut state = self.state_mut().ok()?;
+        let held = state.mailboxes.get_mut(&mailbox)?;
+        let first = held.recent_from;
+        held.recent_from = held.uid_next;
+        Some(first)
+    }
+
+    /// Shows a change that is on disk, and wakes the sessions.
+    fn apply(&self, modseq: u64, change: impl FnOnce(&mut State)) -> Result<(), ChangeError> {
+        let mut state = self.state_mut()?;
+        state.modseq = state.modseq.max(modseq);
+        change(&mut state);
+        drop(state);
+        self.changes.send_modify(|count| *count += 1);
+        Ok(())
+    }
+
+    fn keyword_names(&self, numbers: &[u16]) -> Result<Vec<String>, ChangeError> {
+        let state = self.state()?;
+        Ok(numbers.iter().map(|number| state.keywords.name(*number).to_owned()).collect())
+    }
+
+    fn open_message(&self, row: u64) -> Result<keys::Opened, ChangeError> {
+        let sealed = self.read.get(self.id, RecordKind::Message, Row(row));
+        let sealed = sealed.ok().flatten().ok_or(ChangeError::Failed)?;
+        self.keys()?.open_row(RecordKind::Message, row, &sealed).ok_or(ChangeError::Failed)
+    }
+
+    fn put_message(
+        &self,
+        batch: Batch,
+        row: u64,
+        epoch: u32,
+        modseq: u64,
+        message: &MessageRow<'_>,
+    ) -> Result<Batch, ChangeError> {
+        self.put_row(batch, RecordKind::Message, row, epoch, modseq, &encode(message))
+    }
+
+    fn put_mailbox(
+        &self,
+        batch: Batch,
+        mailbox: &Mailbox,
+        modseq: u64,
+    ) -> Result<Batch, ChangeError> {
+        let plain = encode(&mailbox.to_row());
+        self.put_row(batch, RecordKind::Mailbox, mailbox.row, 0, modseq, &plain)
+    }
+
+    fn put_row(
+        &self,
+        batch: Batch,
+        kind: RecordKind,
+        row: u64,
+        epoch: u32,
+        modseq: u64,
+        plain: &[u8],
+    ) -> Result<Batch, ChangeError> {
+        let keys = self.keys()?;
+        let sealed = keys.seal_row(kind, row, epoch, modseq, plain, self.entropy.as_ref());
+        Ok(batch.put(kind, Row(row), sealed.ok_or(ChangeError::Failed)?))
+    }
+}
+
+/// Runs a change as a task of its own: a session that ends meanwhile must not leave the disk
+/// and the memory saying different things.
+async fn to_its_end<T: Send + 'static>(
+    change: impl Future<Output = Result<T, ChangeError>> + Send + 'static,
+) -> Result<T, ChangeError> {
+    tokio::spawn(change).await.unwrap_or(Err(ChangeError::Failed))
+}
+
+/// The Date field as its writer's clock showed it (RFC 9051 `SENTSINCE` disregards the zone).
+fn writers_clock(view: &MessageView) -> Option<i64> {
+    let sent = view.sent?;
+    sent.unix_seconds.checked_add(i64::from(sent.offset_minutes) * 60)
+}
+
+/// What every open account is made with.
+#[derive(Clone)]
+pub struct Services {
+    /// Writes.
+    pub append: Append,
+    /// Reads.
+    pub read: Read,
+    /// Chance.
+    pub entropy: Arc<dyn Entropy>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The accounts that are open in this process.
+pub struct Registry {
+    services: Services,
+    open: Mutex<HashMap<AccountId, Arc<tokio::sync::Mutex<Weak<Account>>>>>,
+}
+
+impl Registry {
+    /// None is open.
+    #[must_use]
+    pub fn new(services: Services) -> Self {
+        Self { services, open: Mutex::new(HashMap::new()) }
+    }
+
+    /// What accounts are made with.
+    #[must_use]
+    pub fn services(&self) -> &Services {
+        &self.services
+    }
+
+    /// The open account, opening it with these keys if no session has it open.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open(&self, keys: OpenKeys) -> Result<Arc<Account>, OpenError> {
+        let id = keys.keys.account();
+        let slot = {
+            let mut open = self.open.lock().map_err(|_| OpenError::Failed)?;
+            // Whoever let go of an account left its slot; a busy slot is being opened.
+            open.retain(|_, slot| {
+                slot.try_lock().is_ok_and(|held| held.strong_count() > 0)
+                    || Arc::strong_count(slot) > 1
+            });
+            Arc::clone(open.entry(id).or_default())
+        };
+        let mut held = slot.lock().await;
+        if let Some(account) = held.upgrade() {
+            if account.renew(keys) {
+                // What arrived under the newer keys has waited for them.
+                account.fold().await.map_err(|_| OpenError::Failed)?;
+            }
+            return Ok(account);
+        }
+        let account = Account::load(keys, &self.services).await?;
+        *held = Arc::downgrade(&account);
+        Ok(account)
+    }
+
+    /// How many accounts are open.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        let Ok(open) = self.open.lock() else { return 0 };
+        open.values()
+            .filter(|slot| slot.try_lock().map_or(true, |held| held.strong_count() > 0))
+            .count()
+    }
+}

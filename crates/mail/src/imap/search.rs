@@ -1,0 +1,530 @@
+//! SEARCH.
+//!
+//! Every key is first asked of what is in memory; only messages it cannot decide are opened,
+//! on a blocking thread.
+//!
+//! Invariant: the work is bounded by the messages and the keys; no octet of a message leaves
+//! this file.
+//! Refs: RFC 9051 §6.4.4, §7.3.4; RFC 4731; RFC 5182; RFC 7162 §3.1.5.
+
+use std::sync::Arc;
+
+use imap_types::core::{AString, Charset};
+use imap_types::datetime::NaiveDate;
+use imap_types::search::SearchKey;
+use proto::imap::{ReturnOption, write};
+use proto::message::{self, EnvelopeAddress};
+
+use super::reply::Reply;
+use super::selected::Selected;
+use super::session::{Session, octets};
+use super::set;
+use crate::account::{Account, Content, ReadBodyError};
+use crate::mailbox::{Flags, Message, State};
+
+const DAY_SECONDS: i64 = 86_400;
+/// Search keys in one command.
+const KEYS_MAX: usize = 1000;
+
+/// A key ready to be asked of messages: sets resolved, texts in lower case.
+enum Key {
+    All,
+    /// Places in the session's mailbox.
+    Places(Vec<usize>),
+    Recent,
+    Flag(Flags),
+    Keyword(Option<u16>),
+    ModSeq(u64),
+    Larger(u32),
+    Smaller(u32),
+    /// INTERNALDATE in a range of days since 1970, the end excluded.
+    Arrived(i64, i64),
+    /// The Date field likewise.
+    Sent(i64, i64),
+    Text(Place, String),
+    Not(Box<Self>),
+    And(Vec<Self>),
+    Or(Box<Self>, Box<Self>),
+}
+
+/// Where a text is looked for.
+enum Place {
+    From,
+    To,
+    Cc,
+    Bcc,
+    Subject,
+    Header(Vec<u8>),
+    Body,
+    Text,
+}
+
+/// What was found.
+struct Found {
+    places: Vec<usize>,
+    /// The highest mod-sequence of what was found.
+    modseq: u64,
+}
+
+impl Session<'_> {
+    pub(super) async fn search(
+        &mut self,
+        tag: &str,
+        (charset, criteria, by_uid): (Option<&Charset<'_>>, &[SearchKey<'_>], bool),
+        returned: Option<&[ReturnOption]>,
+    ) -> Reply {
+        let Some((account, selected)) = self.account.clone().zip(self.selected.as_ref()) else {
+            return Reply::bad("select a mailbox first");
+        };
+        let known = |charset: &Charset<'_>| {
+            let name = charset.as_ref();
+            name.eq_ignore_ascii_case("UTF-8") || name.eq_ignore_ascii_case("US-ASCII")
+        };
+        if charset.is_some_and(|charset| !known(charset)) {
+            return Reply::no("[BADCHARSET (UTF-8 US-ASCII)] not a charset known here");
+        }
+        let saves = returned.is_some_and(|options| options.contains(&ReturnOption::Save));
+        let mut conditional = false;
+        let key = {
+            let Ok(state) = account.state() else { return Reply::no("[SERVERBUG] failed") };
+            let mut build = Build {
+                state: &state,
+                selected,
+                saved: &self.saved,
+                keys: 0,
+                conditional: &mut conditional,
+            };
+            build.and(criteria)
+        };
+        let key = match key {
+            Ok(key) => key,
+            Err(reply) => {
+                // RFC 5182 §2.1: a SEARCH SAVE that fails leaves `$` empty.
+                if saves {
+                    self.saved.clear();
+                }
+                return reply;
+            }
+        };
+        self.condstore |= conditional;
+        let found = match find(&account, selected, key).await {
+            Ok(found) => found,
+            Err(error) => return error.into(),
+        };
+        let number = |place: usize| {
+            if by_uid {
+                selected.uids.get(place).copied().unwrap_or(0)
+            } else {
+                u32::try_from(Selected::number(place)).unwrap_or(u32::MAX)
+            }
+        };
+        let numbers: Vec<u32> = found.places.iter().map(|place| number(*place)).collect();
+        let modseq = (conditional && !numbers.is_empty()).then_some(found.modseq);
+        if saves {
+            let options = returned.unwrap_or_default();
+            let uids = found.places.iter().filter_map(|place| selected.uids.get(*place));
+            self.saved = saved(options, uids.copied().collect());
+        }
+        match returned {
+            None if !self.rev2 => old_response(&mut self.out, &numbers, modseq),
+            None => {
+                extended_response(
+                    &mut self.out,
+                    tag,
+                    by_uid,
+                    &numbers,
+                    &[ReturnOption::All],
+                    modseq,
+                );
+            }
+            Some([ReturnOption::Save]) => {}
+            Some(options) => {
+                extended_response(&mut self.out, tag, by_uid, &numbers, options, modseq);
+            }
+        }
+        Reply::ok("searched")
+    }
+}
+
+fn old_response(out: &mut Vec<u8>, numbers: &[u32], modseq: Option<u64>) {
+    write::text(out, "* SEARCH");
+    for number in numbers {
+        write::text(out, &format!(" {number}"));
+    }
+    if let Some(modseq) = modseq {
+        write::text(out, &format!(" (MODSEQ {modseq})"));
+    }
+    write::text(out, "\r\n");
+}
+
+fn extended_response(
+    out: &mut Vec<u8>,
+    tag: &str,
+    by_uid: bool,
+    numbers: &[u32],
+    options: &[ReturnOption],
+    modseq: Option<u64>,
+) {
+    write::text(out, "* ESEARCH (TAG ");
+    write::string(out, tag.as_bytes());
+    write::text(out, if by_uid { ") UID" } else { ")" });
+    for option in options {
+        match (option, numbers.first().zip(numbers.last())) {
+            (ReturnOption::Count, _) => write::text(out, &format!(" COUNT {}", numbers.len())),
+            // RFC 4731 §3.1: of nothing there is neither MIN nor MAX nor ALL.
+            (_, None) | (ReturnOption::Save, _) => {}
+            (ReturnOption::Min, Some((first, _))) => write::text(out, &format!(" MIN {first}")),
+            (ReturnOption::Max, Some((_, last))) => write::text(out, &format!(" MAX {last}")),
+            (ReturnOption::All, Some(_)) => {
+                write::text(out, " ALL ");
+                write::set(out, numbers.iter().copied());
+            }
+        }
+    }
+    if let Some(modseq) = modseq {
+        write::text(out, &format!(" MODSEQ {modseq}"));
+    }
+    write::text(out, "\r\n");
+}
+
+/// What `$` is after SAVE (RFC 5182 §2.4).
+fn saved(options: &[ReturnOption], uids: Vec<u32>) -> Vec<u32> {
+    let all =
+        options.iter().any(|option| matches!(option, ReturnOption::All | ReturnOption::Count));
+    let (min, max) = (options.contains(&ReturnOption::Min), options.contains(&ReturnOption::Max));
+    if all || !(min || max) {
+        return uids;
+    }
+    let first = uids.first().filter(|_| min).copied();
+    let last = uids.last().filter(|_| max).copied().filter(|last| Some(*last) != first);
+    first.into_iter().chain(last).collect()
+}
+
+/// Makes keys of what the client wrote.
+struct Build<'a> {
+    state: &'a State,
+    selected: &'a Selected,
+    saved: &'a [u32],
+    keys: usize,
+    conditional: &'a mut bool,
+}
+
+impl Build<'_> {
+    fn and(&mut self, keys: &[SearchKey<'_>]) -> Result<Key, Reply> {
+        keys.iter().map(|key| self.key(key)).collect::<Result<_, _>>().map(Key::And)
+    }
+
+    fn key(&mut self, key: &SearchKey<'_>) -> Result<Key, Reply> {
+        self.keys += 1;
+        if self.keys > KEYS_MAX {
+            return Err(Reply::no("[LIMIT] too many search keys"));
+        }
+        let flag = |flag| Ok(Key::Flag(flag));
+        let no_flag = |flag| Ok(Key::Not(Box::new(Key::Flag(flag))));
+        match key {
+            SearchKey::And(keys) => self.and(keys.as_ref()),
+            SearchKey::Not(key) => Ok(Key::Not(Box::new(self.key(key)?))),
+            SearchKey::Or(one, other) => {
+                Ok(Key::Or(Box::new(self.key(one)?), Box::new(self.key(other)?)))
+            }
+            SearchKey::All => Ok(Key::All),
+            SearchKey::SequenceSet(set) => self.places(set, false),
+            SearchKey::Uid(set) => self.places(set, true),
+            SearchKey::Answered => flag(Flags::ANSWERED),
+            SearchKey::Deleted => flag(Flags::DELETED),
+            SearchKey::Draft => flag(Flags::DRAFT),
+            SearchKey::Flagged => flag(Flags::FLAGGED),
+            SearchKey::Seen => flag(Flags::SEEN),
+            SearchKey::Unanswered => no_flag(Flags::ANSWERED),
+            SearchKey::Undeleted => no_flag(Flags::DELETED),
+            SearchKey::Undraft => no_flag(Flags::DRAFT),
+            SearchKey::Unflagged => no_flag(Flags::FLAGGED),
+            SearchKey::Unseen => no_flag(Flags::SEEN),
+            SearchKey::Keyword(name) => Ok(self.keyword(name.as_ref())),
+            SearchKey::Unkeyword(name) => Ok(Key::Not(Box::new(self.keyword(name.as_ref())))),
+            SearchKey::Recent => Ok(Key::Recent),
+            SearchKey::Old => Ok(Key::Not(Box::new(Key::Recent))),
+            SearchKey::New => {
+                let unseen = Key::Not(Box::new(Key::Flag(Flags::SEEN)));
+                Ok(Key::And(vec![Key::Recent, unseen]))
+            }
+            SearchKey::Larger(octets) => Ok(Key::Larger(*octets)),
+            SearchKey::Smaller(octets) => Ok(Key::Smaller(*octets)),
+            SearchKey::Before(date) => Ok(Key::Arrived(i64::MIN, day(date))),
+            SearchKey::On(date) => Ok(Key::Arrived(day(date), day(date) + 1)),
+            SearchKey::Since(date) => Ok(Key::Arrived(day(date), i64::MAX)),
+            SearchKey::SentBefore(date) => Ok(Key::Sent(i64::MIN, day(date))),
+            SearchKey::SentOn(date) => Ok(Key::Sent(day(date), day(date) + 1)),
+            SearchKey::SentSince(date) => Ok(Key::Sent(day(date), i64::MAX)),
+            SearchKey::From(what) => text(Place::From, what),
+            SearchKey::To(what) => text(Place::To, what),
+            SearchKey::Cc(what) => text(Place::Cc, what),
+            SearchKey::Bcc(what) => text(Place::Bcc, what),
+            SearchKey::Subject(what) => text(Place::Subject, what),
+            SearchKey::Body(what) => text(Place::Body, what),
+            SearchKey::Text(what) => text(Place::Text, what),
+            SearchKey::Header(name, what) => text(Place::Header(octets(name).to_vec()), what),
+            SearchKey::ModSequence { modseq, .. } => {
+                *self.conditional = true;
+                Ok(Key::ModSeq(*modseq))
+            }
+        }
+    }
+
+    fn places(&self, set: &imap_types::sequence::SequenceSet, by_uid: bool) -> Result<Key, Reply> {
+        let places = set::places(set, by_uid, self.selected, self.saved);
+        places.map(Key::Places).map_err(|_| Reply::bad("no such message"))
+    }
+
+    fn keyword(&self, name: &str) -> Key {
+        Key::Keyword(self.state.keywords.find(name))
+    }
+}
+
+fn day(date: &NaiveDate) -> i64 {
+    let midnight = date.as_ref().and_hms_opt(0, 0, 0);
+    midnight.map_or(0, |midnight| midnight.and_utc().timestamp().div_euclid(DAY_SECONDS))
+}
+
+fn text(place: Place, what: &AString<'_>) -> Result<Key, Reply> {
+    let Ok(what) = core::str::from_utf8(octets(what)) else {
+        return Err(Reply::no("[BADCHARSET (UTF-8)] not UTF-8"));
+    };
+    if what.is_empty() && !matches!(place, Place::Header(_)) {
+        return Ok(Key::All);
+    }
+    Ok(Key::Text(place, what.to_lowercase()))
+}
+
+/// A message the memory could not decide on.
+struct Undecided {
+    place: usize,
+    message: Message,
+    recent: bool,
+}
+
+async fn find(
+    account: &Arc<Account>,
+    selected: &Selected,
+    key: Key,
+) -> Result<Found, ReadBodyError> {
+    let mut found = Found { places: Vec::new(), modseq: 0 };
+    let mut undecided = Vec::new();
+    {
+        let state = account.state().map_err(|_| ReadBodyError::Failed)?;
+        let Some(held) = state.mailbox(selected.row) else { return Ok(found) };
+        for (place, uid) in selected.uids.iter().enumerate() {
+            let Some(message) = held.message(*uid) else { continue };
+            let recent = selected.is_recent(*uid);
+            match key.in_memory(place, message, recent) {
+                Some(true) => {
+                    found.places.push(place);
+                    found.modseq = found.modseq.max(message.modseq);
+                }
+                Some(false) => {}
+                None => undecided.push(Undecided { place, message: message.clone(), recent }),
+            }
+        }
+    }
+    if undecided.is_empty() {
+        return Ok(found);
+    }
+    let account = Arc::clone(account);
+    let opened = tokio::task::spawn_blocking(move || open_and_ask(&account, &key, &undecided));
+    let (places, modseq) = opened.await.map_err(|_| ReadBodyError::Failed)??;
+    found.places.extend(places);
+    found.places.sort_unstable();
+    found.modseq = found.modseq.max(modseq);
+    Ok(found)
+}
+
+fn open_and_ask(
+    account: &Account,
+    key: &Key,
+    undecided: &[Undecided],
+) -> Result<(Vec<usize>, u64), ReadBodyError> {
+    let (mut places, mut highest) = (Vec::new(), 0);
+    for Undecided { place, message, recent } in undecided {
+        let mut texts = match account.content(message.row) {
+            Ok(content) => Texts { content, body: None, header: None },
+            // Expunged meanwhile: it does not match.
+            Err(ReadBodyError::Gone) => continue,
+            Err(ReadBodyError::Failed) => return Err(ReadBodyError::Failed),
+        };
+        if key.opened(*place, message, *recent, &mut texts)? {
+            places.push(*place);
+            highest = highest.max(message.modseq);
+        }
+    }
+    Ok((places, highest))
+}
+
+impl Key {
+    /// The answer, if the memory has it.
+    fn in_memory(&self, place: usize, message: &Message, recent: bool) -> Option<bool> {
+        match self {
+            Self::Text(..) => None,
+            Self::Not(key) => key.in_memory(place, message, recent).map(|answer| !answer),
+            Self::And(keys) => {
+                let mut all = Some(true);
+                for key in keys {
+                    match key.in_memory(place, message, recent) {
+                        Some(false) => return Some(false),
+                        Some(true) => {}
+                        None => all = None,
+                    }
+                }
+                all
+            }
+            Self::Or(one, other) => {
+                let answers = [one, other].map(|key| key.in_memory(place, message, recent));
+                match answers {
+                    [Some(true), _] | [_, Some(true)] => Some(true),
+                    [Some(false), Some(false)] => Some(false),
+                    _ => None,
+                }
+            }
+            Self::All
+            | Self::Places(_)
+            | Self::Recent
+            | Self::Flag(_)
+            | Self::Keyword(_)
+            | Self::ModSeq(_)
+            | Self::Larger(_)
+            | Self::Smaller(_)
+            | Self::Arrived(..)
+            | Self::Sent(..) => Some(self.plain(place, message, recent)),
+        }
+    }
+
+    /// Keys that ask nothing of the message's text.
+    fn plain(&self, place: usize, message: &Message, recent: bool) -> bool {
+        match self {
+            Self::All => true,
+            Self::Places(places) => places.binary_search(&place).is_ok(),
+            Self::Recent => recent,
+            Self::Flag(flag) => message.flags.has(*flag),
+            Self::Keyword(number) => number.is_some_and(|it| message.keywords.contains(&it)),
+            Self::ModSeq(modseq) => message.modseq >= *modseq,
+            Self::Larger(octets) => message.size > *octets,
+            Self::Smaller(octets) => message.size < *octets,
+            Self::Arrived(from, to) => {
+                let day = i64::try_from(message.received).unwrap_or(i64::MAX) / DAY_SECONDS;
+                (*from..*to).contains(&day)
+            }
+            // RFC 9051 §6.4.4: without a Date field, the time it arrived.
+            Self::Sent(from, to) => {
+                let arrived = i64::try_from(message.received).unwrap_or(i64::MAX);
+                let day = message.sent.unwrap_or(arrived).div_euclid(DAY_SECONDS);
+                (*from..*to).contains(&day)
+            }
+            Self::Text(..) | Self::Not(_) | Self::And(_) | Self::Or(..) => false,
+        }
+    }
+
+    fn opened(
+        &self,
+        place: usize,
+        message: &Message,
+        recent: bool,
+        texts: &mut Texts,
+    ) -> Result<bool, ReadBodyError> {
+        if let Some(answer) = self.in_memory(place, message, recent) {
+            return Ok(answer);
+        }
+        match self {
+            Self::Not(key) => Ok(!key.opened(place, message, recent, texts)?),
+            Self::And(keys) => {
+                for key in keys {
+                    if !key.opened(place, message, recent, texts)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+            Self::Or(one, other) => Ok(one.opened(place, message, recent, texts)?
+                || other.opened(place, message, recent, texts)?),
+            Self::Text(place, what) => texts.contain(place, what),
+            Self::All
+            | Self::Places(_)
+            | Self::Recent
+            | Self::Flag(_)
+            | Self::Keyword(_)
+            | Self::ModSeq(_)
+            | Self::Larger(_)
+            | Self::Smaller(_)
+            | Self::Arrived(..)
+            | Self::Sent(..) => Ok(self.plain(place, message, recent)),
+        }
+    }
+}
+
+/// One message's texts in lower case, read when first needed.
+struct Texts {
+    content: Content,
+    body: Option<String>,
+    header: Option<Vec<u8>>,
+}
+
+impl Texts {
+    fn contain(&mut self, place: &Place, what: &str) -> Result<bool, ReadBodyError> {
+        let envelope = &self.content.view.envelope;
+        match place {
+            Place::From => Ok(in_addresses(&envelope.from, what)),
+            Place::To => Ok(in_addresses(&envelope.to, what)),
+            Place::Cc => Ok(in_addresses(&envelope.cc, what)),
+            Place::Bcc => Ok(in_addresses(&envelope.bcc, what)),
+            Place::Subject => Ok(self.content.view.subject.to_lowercase().contains(what)),
+            Place::Header(name) => {
+                let name = name.clone();
+                let fields = message::Fields::new(self.header()?);
+                // RFC 9051 §6.4.4: an empty string asks whether the field is there.
+                let holds = |field: message::Field<'_>| {
+                    field.is(&name)
+                        && message::decode_header_text(field.value).to_lowercase().contains(what)
+                };
+                Ok(fields.into_iter().any(holds))
+            }
+            Place::Body => Ok(self.body()?.contains(what)),
+            Place::Text => {
+                let header = message::decode_header_text(self.header()?).to_lowercase();
+                Ok(header.contains(what) || self.body()?.contains(what))
+            }
+        }
+    }
+
+    fn header(&mut self) -> Result<&[u8], ReadBodyError> {
+        if self.header.is_none() {
+            let span = self.content.view.root().map(|root| root.header).unwrap_or_default();
+            self.header = Some(self.content.read(span.start..span.end())?);
+        }
+        Ok(self.header.as_deref().unwrap_or_default())
+    }
+
+    /// All text parts, decoded.
+    fn body(&mut self) -> Result<&str, ReadBodyError> {
+        if self.body.is_none() {
+            let whole = self.content.whole()?;
+            let mut text = String::new();
+            for part in self.content.view.parts.iter().filter(|part| part.is_text()) {
+                text.push_str(&part.decoded_text(&whole).to_lowercase());
+                text.push('\n');
+            }
+            self.body = Some(text);
+        }
+        Ok(self.body.as_deref().unwrap_or_default())
+    }
+}
+
+fn in_addresses(addresses: &[EnvelopeAddress], what: &str) -> bool {
+    let lossy = |octets: &Option<Vec<u8>>| {
+        octets.as_deref().map(|octets| String::from_utf8_lossy(octets).to_lowercase())
+    };
+    addresses.iter().any(|address| {
+        let name = address.name.as_deref().map(message::decode_header_text).unwrap_or_default();
+        let mailbox = lossy(&address.mailbox).unwrap_or_default();
+        let host = lossy(&address.host).unwrap_or_default();
+        let shown = format!("{} <{mailbox}@{host}>", name.to_lowercase());
+        shown.contains(what)
+    })
+}

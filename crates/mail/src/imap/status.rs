@@ -1,0 +1,96 @@
+//! STATUS.
+//!
+//! Refs: RFC 9051 §6.3.11; RFC 8438; RFC 7162 §3.1.7.
+//! Invariant: answers from memory; a mailbox is never opened for it.
+
+use imap_types::mailbox::Mailbox;
+use imap_types::status::StatusDataItemName;
+use proto::imap::write;
+
+use super::reply::Reply;
+use super::session::Session;
+use crate::account::ChangeError;
+use crate::mailbox::{self, Flags};
+
+impl Session<'_> {
+    pub(super) fn status(&mut self, mailbox: &Mailbox<'_>, items: &[StatusDataItemName]) -> Reply {
+        if items.is_empty() {
+            return Reply::bad("no items");
+        }
+        if items.contains(&StatusDataItemName::DeletedStorage) {
+            return Reply::bad("DELETED-STORAGE is not offered");
+        }
+        // RFC 7162 §3.1: asking for it enables it.
+        if items.contains(&StatusDataItemName::HighestModSeq) {
+            self.condstore = true;
+        }
+        let (name, account) = match (self.name(mailbox), self.account.clone()) {
+            (Ok(name), Some(account)) => (name, account),
+            (Err(reply), _) => return reply,
+            (_, None) => return Reply::bad("log in first"),
+        };
+        let state = match account.state() {
+            Ok(state) => state,
+            Err(error) => return error.into(),
+        };
+        let Some(held) = state.named(&name) else { return ChangeError::NoMailbox.into() };
+        line(&mut self.out, held, items, self.rev2);
+        Reply::ok("that is it")
+    }
+}
+
+/// The items of LIST's RETURN (STATUS (…)), in upper case.
+pub(super) fn items(names: &[String]) -> Result<Vec<StatusDataItemName>, Reply> {
+    let item = |name: &String| match name.as_str() {
+        "MESSAGES" => Ok(StatusDataItemName::Messages),
+        "RECENT" => Ok(StatusDataItemName::Recent),
+        "UIDNEXT" => Ok(StatusDataItemName::UidNext),
+        "UIDVALIDITY" => Ok(StatusDataItemName::UidValidity),
+        "UNSEEN" => Ok(StatusDataItemName::Unseen),
+        "DELETED" => Ok(StatusDataItemName::Deleted),
+        "SIZE" => Ok(StatusDataItemName::Size),
+        "HIGHESTMODSEQ" => Ok(StatusDataItemName::HighestModSeq),
+        _ => Err(Reply::bad("no such status item")),
+    };
+    names.iter().map(item).collect()
+}
+
+/// A STATUS response.
+pub(super) fn line(
+    out: &mut Vec<u8>,
+    held: &mailbox::Mailbox,
+    items: &[StatusDataItemName],
+    utf8: bool,
+) {
+    write::text(out, "* STATUS ");
+    write::mailbox(out, held.name.as_str(), utf8);
+    for (at, item) in items.iter().enumerate() {
+        write::text(out, if at == 0 { " (" } else { " " });
+        write::text(out, &value(held, item));
+    }
+    write::text(out, ")\r\n");
+}
+
+fn value(held: &mailbox::Mailbox, item: &StatusDataItemName) -> String {
+    let messages = &held.messages;
+    match item {
+        StatusDataItemName::Messages => format!("MESSAGES {}", messages.len()),
+        StatusDataItemName::Recent => {
+            let recent = messages.iter().filter(|message| message.uid >= held.recent_from);
+            format!("RECENT {}", recent.count())
+        }
+        StatusDataItemName::UidNext => format!("UIDNEXT {}", held.uid_next),
+        StatusDataItemName::UidValidity => format!("UIDVALIDITY {}", held.uid_validity),
+        StatusDataItemName::Unseen => format!("UNSEEN {}", held.unseen()),
+        StatusDataItemName::Deleted => {
+            let deleted = messages.iter().filter(|message| message.flags.has(Flags::DELETED));
+            format!("DELETED {}", deleted.count())
+        }
+        StatusDataItemName::DeletedStorage => "DELETED-STORAGE 0".to_owned(),
+        StatusDataItemName::Size => {
+            let octets: u64 = messages.iter().map(|message| u64::from(message.size)).sum();
+            format!("SIZE {octets}")
+        }
+        StatusDataItemName::HighestModSeq => format!("HIGHESTMODSEQ {}", held.highest_modseq),
+    }
+}

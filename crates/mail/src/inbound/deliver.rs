@@ -1,0 +1,317 @@
+//! Delivery: a letter is sealed to its account's key of this month and put in its chain.
+//!
+//! Letters that arrive for one account at the same moment are chained and committed together,
+//! so that a busy account costs one sync for many letters and its chain never branches.
+//! If power fails before the commit returns, nothing was acknowledged; after it, head, body and
+//! chain are all there.
+//!
+//! Invariant: needs nothing private of the account. [`Deliverer::deliver`] returns `Ok` only
+//! when the letter is on disk; a letter is signed into the chain after the one before it.
+//! Refs: specs/bw1.md §7; RFC 5321 §4.2.5, §6.1.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use custody::user::{Locked, MANIFEST_ROW};
+use seal::epoch::EpochPublic;
+use seal::letter::{Chain, ClosedLetter, LetterSealer};
+use seal::sign::SigningKey;
+use seal::{Entropy, SealError};
+use store::{Append, Batch, CommitError, Read};
+use tokio::sync::oneshot;
+use vocab::{AccountId, LetterId, RecordKind, Row, Timestamp};
+
+use crate::letter::Head;
+use crate::runtime::Clock;
+
+/// The row of an account's chain of arrivals.
+const CHAIN_ROW: Row = Row(0);
+/// Letters of one account in one commit.
+const LETTERS_PER_COMMIT: usize = 64;
+/// Octets of bodies in one commit, but for a single letter.
+const OCTETS_PER_COMMIT: usize = 32 << 20;
+/// Accounts that are remembered between letters.
+const LANES_MAX: usize = 10_000;
+
+/// Why a letter was not delivered. Nothing of it was kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DeliverError {
+    /// The disk is full. Try again later.
+    #[error("the disk is full")]
+    Full,
+    /// The letter, or what its header says, is larger than can be kept.
+    #[error("the letter is too large")]
+    TooLarge,
+    /// The account has no keys that check.
+    #[error("the account's keys are missing or were altered")]
+    NoKeys,
+    /// The store or the cipher failed, or the chain does not read.
+    #[error("the letter could not be stored")]
+    Failed,
+}
+
+impl From<CommitError> for DeliverError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Full => Self::Full,
+            CommitError::TooLarge => Self::TooLarge,
+            CommitError::Exists | CommitError::Conflict | CommitError::Stopped => Self::Failed,
+        }
+    }
+}
+
+impl From<SealError> for DeliverError {
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::TooLong => Self::TooLarge,
+            SealError::WrongKeys | SealError::Parameter | SealError::Cipher => Self::Failed,
+        }
+    }
+}
+
+/// A letter, ready to be delivered.
+pub struct Letter {
+    /// The message with its trace fields.
+    pub octets: Bytes,
+    /// The SMTP reverse-path without brackets; empty for `<>`.
+    pub mail_from: String,
+    /// When it was accepted.
+    pub received: Timestamp,
+    /// The value of its Authentication-Results field; empty if nothing was checked.
+    pub verdicts: String,
+    /// Whether it goes to the mailbox for unwanted mail.
+    pub junk: bool,
+}
+
+/// What a deliverer is made with.
+pub struct DelivererOptions {
+    /// The cell's key that signs arrivals ([`custody::cell::CellKeys::ingest`]).
+    pub ingest: SigningKey,
+    /// Writes.
+    pub append: Append,
+    /// Reads.
+    pub read: Read,
+    /// Chance.
+    pub entropy: Arc<dyn Entropy>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Delivers letters to the accounts of this cell.
+pub struct Deliverer {
+    options: DelivererOptions,
+    lanes: Mutex<HashMap<AccountId, Arc<Lane>>>,
+}
+
+/// What is remembered of one account between letters.
+#[derive(Default)]
+struct Lane {
+    waiting: Mutex<Vec<Waiting>>,
+    /// Where its chain stands, if that is known; one commit at a time.
+    chain: tokio::sync::Mutex<Option<Chain>>,
+    /// The manifest as last checked, and the epochs it lists.
+    keystore: Mutex<Option<(Bytes, Arc<Locked>)>>,
+}
+
+struct Waiting {
+    letter: ClosedLetter,
+    body: Vec<u8>,
+    done: oneshot::Sender<Result<(), DeliverError>>,
+}
+
+fn hold<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Deliverer {
+    /// A deliverer. There must be only one in a cell: it holds the chains.
+    #[must_use]
+    pub fn new(options: DelivererOptions) -> Arc<Self> {
+        Arc::new(Self { options, lanes: Mutex::default() })
+    }
+
+    /// Seals a letter to an account and stores it; `rcpt_to` are the forward-paths that led
+    /// there. When this returns `Ok`, the letter is on disk.
+    ///
+    /// # Errors
+    /// [`DeliverError`].
+    pub async fn deliver(
+        self: &Arc<Self>,
+        account: AccountId,
+        letter: Arc<Letter>,
+        rcpt_to: Vec<String>,
+    ) -> Result<(), DeliverError> {
+        let lane = self.lane(account);
+        let (sealing, keys) = (Arc::clone(self), Arc::clone(&lane));
+        let sealed = move || sealing.seal(account, &keys, &letter, rcpt_to);
+        let sealed = tokio::task::spawn_blocking(sealed).await;
+        let (letter, body) = sealed.map_err(|_| DeliverError::Failed)??;
+        let (done, result) = oneshot::channel();
+        hold(&lane.waiting).push(Waiting { letter, body, done });
+        // A task of its own: a session that ends must not leave a chain half known.
+        let committing = Arc::clone(self);
+        tokio::spawn(async move { committing.commit_waiting(account, &lane).await });
+        result.await.unwrap_or(Err(DeliverError::Failed))
+    }
+
+    fn lane(&self, account: AccountId) -> Arc<Lane> {
+        let mut lanes = hold(&self.lanes);
+        if lanes.len() >= LANES_MAX {
+            lanes.retain(|_, lane| Arc::strong_count(lane) > 1);
+        }
+        Arc::clone(lanes.entry(account).or_default())
+    }
+
+    /// The epoch that receives now, from records the account's own manifest vouches for.
+    fn arrival(&self, account: AccountId, lane: &Lane) -> Result<EpochPublic, DeliverError> {
+        let read = &self.options.read;
+        let failed = |_| DeliverError::Failed;
+        let now = self.options.clock.now();
+        for _ in 0..5 {
+            let manifest = read.get(account, RecordKind::Manifest, MANIFEST_ROW).map_err(failed)?;
+            let manifest = manifest.ok_or(DeliverError::NoKeys)?;
+            let known = hold(&lane.keystore).clone().filter(|(checked, _)| *checked == manifest);
+            if let Some((_, locked)) = known {
+                return locked.arrival(now).ok_or(DeliverError::NoKeys);
+            }
+            let mut records = Vec::new();
+            for kind in [RecordKind::Manifest, RecordKind::Slot, RecordKind::EpochBox] {
+                for found in read.scan(account, kind, Row(0)) {
+                    records.push((kind, found.map_err(failed)?.1));
+                }
+            }
+            // If the keystore changed between the reads, it does not check: read it again.
+            if let Ok(locked) = Locked::from_records(account, records)
+                && read.get(account, RecordKind::Manifest, MANIFEST_ROW).map_err(failed)?.as_ref()
+                    == Some(&manifest)
+            {
+                let public = locked.arrival(now).ok_or(DeliverError::NoKeys);
+                *hold(&lane.keystore) = Some((manifest, Arc::new(locked)));
+                return public;
+            }
+        }
+        Err(DeliverError::NoKeys)
+    }
+
+    fn seal(
+        &self,
+        account: AccountId,
+        lane: &Lane,
+        letter: &Letter,
+        rcpt_to: Vec<String>,
+    ) -> Result<(ClosedLetter, Vec<u8>), DeliverError> {
+        let to = self.arrival(account, lane)?;
+        let entropy = self.options.entropy.as_ref();
+        let mut id = [0; 16];
+        entropy.fill(&mut id);
+        let octets = &letter.octets;
+        let length = u32::try_from(octets.len()).map_err(|_| DeliverError::TooLarge)?;
+        let (view, _) = proto::message::parse(octets);
+        let head = Head {
+            length: u64::from(length),
+            sha256: seal::mac::sha256(&[octets]).0,
+            mail_from: letter.mail_from.clone(),
+            rcpt_to,
+            received: letter.received.0,
+            view,
+            verdicts: letter.verdicts.clone(),
+            junk: letter.junk,
+        };
+        let mut body = Vec::with_capacity(octets.len() + octets.len() / 8 + 256);
+        let mut sealer =
+            LetterSealer::begin(LetterId(id), letter.received, &to, entropy, &mut body)?;
+        sealer.push(octets, &mut body)?;
+        let closed = sealer.close(&head.encode(), &mut body)?;
+        Ok((closed, body))
+    }
+
+    /// Commits what waits for one account. Whoever comes second finds it done.
+    async fn commit_waiting(&self, account: AccountId, lane: &Lane) {
+        let mut chain = lane.chain.lock().await;
+        loop {
+            let letters = take_some(&mut hold(&lane.waiting));
+            if letters.is_empty() {
+                return;
+            }
+            let (waiters, result) = self.commit(account, &mut chain, letters).await;
+            for waiter in waiters {
+                // A session that is gone does not hear it.
+                let _ = waiter.send(result);
+            }
+        }
+    }
+
+    async fn commit(
+        &self,
+        account: AccountId,
+        known: &mut Option<Chain>,
+        letters: Vec<Waiting>,
+    ) -> (Vec<oneshot::Sender<Result<(), DeliverError>>>, Result<(), DeliverError>) {
+        let mut waiters = Vec::with_capacity(letters.len());
+        let mut parts = Vec::with_capacity(letters.len());
+        for Waiting { letter, body, done } in letters {
+            waiters.push(done);
+            parts.push((letter, body));
+        }
+        let result = match self.chained(account, *known, parts) {
+            Ok((batch, chain)) => match self.options.append.commit(batch).await {
+                Ok(_) => {
+                    *known = Some(chain);
+                    Ok(())
+                }
+                Err(error) => Err(error.into()),
+            },
+            Err(error) => Err(error),
+        };
+        if result.is_err() {
+            // Read again next time: whatever the disk says is true.
+            *known = None;
+        }
+        (waiters, result)
+    }
+
+    fn chained(
+        &self,
+        account: AccountId,
+        known: Option<Chain>,
+        letters: Vec<(ClosedLetter, Vec<u8>)>,
+    ) -> Result<(Batch, Chain), DeliverError> {
+        let mut chain = match known {
+            Some(chain) => chain,
+            None => self.stored_chain(account)?,
+        };
+        let mut batch = Batch::new(account);
+        for (letter, body) in letters {
+            let (head, next) = letter.ingest(&self.options.ingest, &chain)?;
+            chain = next;
+            let row = Row(chain.sequence);
+            batch = batch
+                .require_absent(RecordKind::LetterHead, row)
+                .require_absent(RecordKind::LetterBody, row)
+                .put(RecordKind::LetterHead, row, head)
+                .put(RecordKind::LetterBody, row, body);
+        }
+        Ok((batch.put(RecordKind::Arrivals, CHAIN_ROW, chain.encode()), chain))
+    }
+
+    fn stored_chain(&self, account: AccountId) -> Result<Chain, DeliverError> {
+        let stored = self.options.read.get(account, RecordKind::Arrivals, CHAIN_ROW);
+        match stored.map_err(|_| DeliverError::Failed)? {
+            Some(octets) => Chain::decode(&octets).map_err(|_| DeliverError::Failed),
+            None => Ok(Chain::start(account)),
+        }
+    }
+}
+
+/// The first letters of those that wait, as many as fit one commit.
+fn take_some(waiting: &mut Vec<Waiting>) -> Vec<Waiting> {
+    let mut octets = 0_usize;
+    let fitting = waiting.iter().take(LETTERS_PER_COMMIT).take_while(|one| {
+        let first = octets == 0;
+        octets = octets.saturating_add(one.body.len());
+        first || octets <= OCTETS_PER_COMMIT
+    });
+    let count = fitting.count();
+    waiting.drain(..count).collect()
+}

@@ -1,0 +1,11 @@
+//! SMTP in and out: real sessions over in-memory connections, a real store, real sealed
+//! accounts, and a DNS server on loopback that says what each test needs.
+
+mod authenticate;
+mod cells;
+mod dns;
+mod queue;
+mod receive;
+mod submit;
+mod talk;
+mod world;

@@ -1,0 +1,213 @@
+//! Letters from strangers: sealed before they are acknowledged, or refused in the session.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
+use bailiwick_mail::inbound::Service;
+use proto::address::Address;
+use tokio::task::JoinSet;
+use vocab::RecordKind;
+
+use crate::world::{Cell, Plan};
+
+const ALICE: &str = "alice@ie.example";
+const LETTER: &str = "From: sender@example.org\r\nTo: alice@ie.example\r\n\
+    Subject: Known subject\r\n\r\nKnown plaintext.\r\n..dots\r\n";
+
+async fn cell() -> Cell {
+    Cell::new(Plan::new("ie", &[ALICE, "bob@ie.example"])).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_is_sealed_before_it_is_acknowledged_and_opens_for_its_owner() {
+    let cell = cell().await;
+    let mut talk = cell.mx().await;
+    let reply = talk.send("sender@example.org", &[ALICE], LETTER).await;
+    assert!(reply.starts_with("250 2.0.0"), "{reply}");
+    assert_eq!(cell.rows(RecordKind::LetterHead), 1);
+    assert_eq!(cell.rows(RecordKind::LetterBody), 1);
+    for known in ["Known", "plaintext", "sender@", "alice@"] {
+        assert!(!cell.disk_says(known), "{known}");
+    }
+    let inbox = cell.inbox(ALICE).await;
+    assert_eq!(inbox.len(), 1);
+    let letter = &inbox[0];
+    assert!(letter.starts_with("Return-Path: <sender@example.org>\r\n"), "{letter}");
+    assert!(letter.contains("Authentication-Results: mx.ie.example; none\r\n"), "{letter}");
+    assert!(letter.contains("Received: from client.example.org ([192.0.2.1])"), "{letter}");
+    assert!(letter.ends_with("\r\n\r\nKnown plaintext.\r\n.dots\r\n\r\n"), "{letter}");
+    // Nobody's address but the sender's own is in the trace.
+    assert!(!letter.contains("for <"), "{letter}");
+    assert_eq!(cell.rows(RecordKind::LetterHead), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_cannot_be_smuggled_in_another() {
+    for end in ["\n.\n", "\n.\r\n", "\r\n.\n", "\r.\r", "\r\n.\r"] {
+        let cell = cell().await;
+        let mut talk = cell.mx().await;
+        let smuggled = format!(
+            "From: sender@example.org\r\n\r\none{end}MAIL FROM:<ceo@example.org>\r\n\
+             RCPT TO:<alice@ie.example>\r\nDATA\r\nFrom: ceo@example.org\r\n\r\ntwo"
+        );
+        let reply = talk.send("sender@example.org", &[ALICE], &smuggled).await;
+        assert!(reply.starts_with("550 5.6.0"), "{end:?}: {reply}");
+        assert_eq!(talk.hear().await, "", "the connection is closed");
+        assert_eq!(cell.rows(RecordKind::LetterHead), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_before_tls_is_forgotten() {
+    let cell = cell().await;
+    let mut talk = cell.mx().await;
+    talk.raw(b"STARTTLS\r\nMAIL FROM:<injected@example.org>\r\n").await;
+    talk.expect("220").await;
+    talk.raw(b"HELLO\n").await;
+    assert_eq!(talk.hear_line().await, "OK\n");
+    let reply = talk.say("EHLO client.example.org", "250").await;
+    assert!(!reply.contains("STARTTLS"), "{reply}");
+    talk.say("RCPT TO:<alice@ie.example>", "503").await;
+    let reply = talk.send("sender@example.org", &[ALICE], LETTER).await;
+    assert!(reply.starts_with("250"), "{reply}");
+    assert!(cell.inbox(ALICE).await[0].contains("with ESMTPS id"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_is_too_large_is_refused() {
+    let cell = cell().await;
+    let mut talk = cell.mx().await;
+    talk.say("MAIL FROM:<sender@example.org> SIZE=1048577", "552 5.3.4").await;
+    let large = format!("Subject: a\r\n\r\n{}", "0123456789abcdef\r\n".repeat(60_000));
+    let reply = talk.send("sender@example.org", &[ALICE], &large).await;
+    assert!(reply.starts_with("552 5.3.4"), "{reply}");
+    assert_eq!(cell.rows(RecordKind::LetterHead), 0);
+    assert_eq!(cell.context.budget.left(), 64 << 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_that_have_no_room_in_memory_are_deferred() {
+    let mut plan = Plan::new("ie", &[ALICE]);
+    plan.budget = 100_000;
+    let cell = Cell::new(plan).await;
+    let mut talk = cell.mx().await;
+    talk.say("MAIL FROM:<sender@example.org> SIZE=60000", "452 4.3.1").await;
+    let large = format!("Subject: a\r\n\r\n{}", "0123456789abcdef\r\n".repeat(5_000));
+    let reply = talk.send("sender@example.org", &[ALICE], &large).await;
+    assert!(reply.starts_with("452 4.3.1"), "{reply}");
+    assert_eq!(cell.context.budget.left(), 100_000);
+    let reply = talk.send("sender@example.org", &[ALICE], LETTER).await;
+    assert!(reply.starts_with("250"), "{reply}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_unknown_and_nobody_elsewhere_gets_a_letter() {
+    let cell = cell().await;
+    let mut talk = cell.mx().await;
+    talk.say("MAIL FROM:<sender@example.org>", "250").await;
+    talk.say("RCPT TO:<nobody@ie.example>", "550 5.1.1").await;
+    talk.say("RCPT TO:<someone@example.net>", "550 5.7.1").await;
+    talk.say("RCPT TO:<alice@[127.0.0.1]>", "550 5.7.1").await;
+    talk.say("RCPT TO:<alice%example.net@ie.example>", "550 5.1.1").await;
+    talk.say("DATA", "554").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn aliases_and_details_lead_to_one_letter() {
+    let cell = cell().await;
+    let alias = Address::parse("postmaster@ie.example").unwrap();
+    cell.context.routes.add(&alias, cell.account(ALICE), true).await.unwrap();
+    let mut talk = cell.mx().await;
+    let to = ["ALICE@IE.example", "alice+lists@ie.example", "Postmaster", "bob@ie.example"];
+    let reply = talk.send("", &to, LETTER).await;
+    assert!(reply.starts_with("250"), "{reply}");
+    assert_eq!(cell.inbox(ALICE).await.len(), 1);
+    assert_eq!(cell.inbox("bob@ie.example").await.len(), 1);
+    assert_eq!(cell.context.routes.remove(&alias).await.unwrap(), cell.account(ALICE));
+    talk.say("MAIL FROM:<sender@example.org>", "250").await;
+    talk.say("RCPT TO:<postmaster>", "550").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_loops_or_would_bend_our_trace_is_refused() {
+    let cell = cell().await;
+    let mut talk = cell.mx().await;
+    let looping = format!("{}{LETTER}", "Received: from a by b; c\r\n".repeat(51));
+    let reply = talk.send("sender@example.org", &[ALICE], &looping).await;
+    assert!(reply.starts_with("550 5.4.6"), "{reply}");
+    let bending = format!(" dkim=pass\r\n{LETTER}");
+    let reply = talk.send("sender@example.org", &[ALICE], &bending).await;
+    assert!(reply.starts_with("550 5.6.0"), "{reply}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_that_come_at_one_time_keep_one_chain() {
+    let cell = cell().await;
+    let mut sending = JoinSet::new();
+    for count in 0..40 {
+        let mut talk = cell.mx().await;
+        sending.spawn(async move {
+            let letter = format!("Subject: {count}\r\n\r\n{count}\r\n");
+            let reply = talk.send("sender@example.org", &[ALICE], &letter).await;
+            assert!(reply.starts_with("250"), "{reply}");
+        });
+    }
+    sending.join_all().await;
+    assert_eq!(cell.rows(RecordKind::LetterHead), 40);
+    let cell = cell.restarted(|_| {}).await;
+    let reply = cell.mx().await.send("sender@example.org", &[ALICE], LETTER).await;
+    assert!(reply.starts_with("250"), "{reply}");
+    // Folding checks every signature and the chain; a head that fails stays.
+    assert_eq!(cell.inbox(ALICE).await.len(), 41);
+    assert_eq!(cell.rows(RecordKind::LetterHead), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_defers_letters_and_reading_goes_on() {
+    let cell = cell().await;
+    let reply = cell.mx().await.send("sender@example.org", &[ALICE], LETTER).await;
+    assert!(reply.starts_with("250"), "{reply}");
+    assert_eq!(cell.inbox(ALICE).await.len(), 1);
+    let cell = cell.restarted(|plan| plan.reserve_bytes = u64::MAX).await;
+    let reply = cell.mx().await.send("sender@example.org", &[ALICE], LETTER).await;
+    assert!(reply.starts_with("452 4.3.1"), "{reply}");
+    assert_eq!(cell.inbox(ALICE).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keystore_that_was_altered_receives_nothing() {
+    let cell = cell().await;
+    let account = cell.account(ALICE);
+    let read = cell.store.read();
+    let (row, octets) =
+        read.scan(account, RecordKind::EpochBox, vocab::Row(1)).next().unwrap().unwrap();
+    let other = cell.account("bob@ie.example");
+    let theirs = read.get(other, RecordKind::EpochBox, row).unwrap().unwrap();
+    assert_ne!(octets, theirs);
+    let batch = store::Batch::new(account).put(RecordKind::EpochBox, row, theirs.to_vec());
+    cell.store.append().commit(batch).await.unwrap();
+    let reply = cell.mx().await.send("sender@example.org", &[ALICE], LETTER).await;
+    assert!(reply.starts_with("451"), "{reply}");
+    assert_eq!(cell.rows(RecordKind::LetterHead), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_stops_says_so() {
+    let cell = cell().await;
+    let mut talk = cell.connect(Service::Mx).await;
+    cell.down.send_replace(true);
+    talk.expect("421 4.3.2").await;
+    assert_eq!(talk.hear().await, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_ends_a_session() {
+    let mut plan = Plan::new("ie", &[ALICE]);
+    plan.limits.silence = std::time::Duration::from_millis(50);
+    let cell = Cell::new(plan).await;
+    let mut talk = cell.connect(Service::Mx).await;
+    talk.expect("421 4.4.2").await;
+    assert_eq!(talk.hear().await, "");
+}

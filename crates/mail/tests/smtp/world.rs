@@ -1,0 +1,437 @@
+//! Small cells: a store, sealed accounts, a clock that stands, chance that repeats, and a
+//! network that leads where the test says.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bailiwick_mail::account::{Account, Door, DoorOptions, Registry, Services, batch};
+use bailiwick_mail::dkim::{Signer, SignerOptions};
+use bailiwick_mail::dns::Dns;
+use bailiwick_mail::inbound::{
+    Budget, Context, Deliverer, DelivererOptions, Limits, Service, serve,
+};
+use bailiwick_mail::mailbox::Name;
+use bailiwick_mail::network::{Accept, BoxStream, Connecting, Network};
+use bailiwick_mail::queue::{Queue, QueueOptions, Retry};
+use bailiwick_mail::routes::{Peer, Routes, RoutesOptions};
+use bailiwick_mail::runtime::Clock;
+use base64::Engine as _;
+use custody::cell::CellKeys;
+use custody::user::{Changes, CreateAccount, create};
+use proto::address::{Address, Domain};
+use seal::Entropy;
+use seal::Secret;
+use store::{Options, Store};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::sync::watch;
+use vocab::{AccountId, CellId, Custody, RecordKind, Row, Timestamp};
+
+use crate::talk::Talk;
+
+/// 2026-11-21T12:00:00Z
+pub(crate) const NOW: u64 = 1_795_262_400;
+/// Where strangers come from.
+pub(crate) const STRANGER: &str = "192.0.2.1:2525";
+
+pub(crate) struct StandingClock(AtomicU64);
+
+impl Clock for StandingClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// Hashes of a counter: the same in every run, and never twice.
+struct CountedEntropy(AtomicU64);
+
+impl Entropy for CountedEntropy {
+    fn fill(&self, out: &mut [u8]) {
+        for chunk in out.chunks_mut(32) {
+            let count = self.0.fetch_add(1, Ordering::Relaxed);
+            let block = seal::mac::sha256(&[b"test entropy", &count.to_be_bytes()]);
+            chunk.copy_from_slice(&block.0[..chunk.len()]);
+        }
+    }
+}
+
+/// What stands for TLS here: each side says a word, and then the octets pass as they are.
+pub(crate) struct Handshake;
+
+impl Accept for Handshake {
+    fn accept(&self, mut stream: BoxStream) -> Connecting<'_> {
+        Box::pin(async move {
+            let mut word = [0; 6];
+            stream.read_exact(&mut word).await?;
+            if &word != b"HELLO\n" {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            stream.write_all(b"OK\n").await?;
+            stream.flush().await?;
+            Ok(stream)
+        })
+    }
+}
+
+/// Who answers at an address.
+pub(crate) type Host = Arc<dyn Fn(DuplexStream) + Send + Sync>;
+
+/// A network of hosts in this process.
+#[derive(Clone, Default)]
+pub(crate) struct Net {
+    hosts: Arc<Mutex<HashMap<SocketAddr, Host>>>,
+    pub(crate) tls_works: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Net {
+    pub(crate) fn host(&self, at: &str, host: impl Fn(DuplexStream) + Send + Sync + 'static) {
+        self.hosts.lock().unwrap().insert(at.parse().unwrap(), Arc::new(host));
+    }
+
+    pub(crate) fn unplug(&self, at: &str) {
+        self.hosts.lock().unwrap().remove(&at.parse().unwrap());
+    }
+}
+
+impl Network for Net {
+    fn connect(&self, to: SocketAddr) -> Connecting<'_> {
+        let host = self.hosts.lock().unwrap().get(&to).cloned();
+        Box::pin(async move {
+            let host = host.ok_or(io::ErrorKind::ConnectionRefused)?;
+            let (here, there) = duplex(1 << 16);
+            host(there);
+            Ok(Box::new(here) as BoxStream)
+        })
+    }
+
+    fn start_tls<'a>(&'a self, mut stream: BoxStream, _name: &'a str) -> Connecting<'a> {
+        Box::pin(async move {
+            if !self.tls_works.load(Ordering::Relaxed) {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            stream.write_all(b"HELLO\n").await?;
+            let mut word = [0; 3];
+            stream.read_exact(&mut word).await?;
+            Ok(stream)
+        })
+    }
+
+    fn connect_cell<'a>(&'a self, to: SocketAddr, _name: &'a str) -> Connecting<'a> {
+        self.connect(to)
+    }
+}
+
+/// How a cell is made.
+#[derive(Clone)]
+pub(crate) struct Plan {
+    pub(crate) name: &'static str,
+    pub(crate) users: &'static [&'static str],
+    pub(crate) peers: Vec<Peer>,
+    pub(crate) net: Net,
+    pub(crate) dns: Option<Dns>,
+    pub(crate) is_signing: bool,
+    pub(crate) limits: Limits,
+    pub(crate) budget: u64,
+    pub(crate) reserve_bytes: u64,
+}
+
+impl Plan {
+    pub(crate) fn new(name: &'static str, users: &'static [&'static str]) -> Self {
+        Self {
+            name,
+            users,
+            peers: Vec::new(),
+            net: Net::default(),
+            dns: None,
+            is_signing: false,
+            limits: Limits {
+                message_octets: 1 << 20,
+                failed_login: Duration::from_millis(1),
+                ..Limits::default()
+            },
+            budget: 64 << 20,
+            reserve_bytes: 0,
+        }
+    }
+}
+
+pub(crate) fn peer(name: &str, relay: &str) -> Peer {
+    Peer {
+        name: name.to_owned(),
+        domains: vec![Domain::parse(&format!("{name}.example")).unwrap()],
+        relay: relay.parse().unwrap(),
+        relay_name: format!("mx.{name}.example"),
+    }
+}
+
+pub(crate) struct Cell {
+    pub(crate) plan: Plan,
+    pub(crate) context: Arc<Context>,
+    pub(crate) store: Store,
+    pub(crate) directory: Arc<tempfile::TempDir>,
+    pub(crate) clock: Arc<StandingClock>,
+    pub(crate) down: watch::Sender<bool>,
+    secrets: Vec<(AccountId, String)>,
+    keys: String,
+    entropy: Arc<CountedEntropy>,
+}
+
+impl Cell {
+    pub(crate) async fn new(plan: Plan) -> Self {
+        let directory = Arc::new(tempfile::tempdir().unwrap());
+        let seed = u64::from(plan.name.as_bytes()[0]) << 32;
+        let entropy = Arc::new(CountedEntropy(AtomicU64::new(seed)));
+        let mut id = [0; 16];
+        entropy.fill(&mut id);
+        let keys = CellKeys::generate(CellId(id), entropy.as_ref());
+        let mut secrets = Vec::new();
+        let store = open(directory.path(), 0);
+        for _ in plan.users {
+            let mut account = [0; 16];
+            entropy.fill(&mut account);
+            let created = create(
+                &CreateAccount {
+                    account: AccountId(account),
+                    cell: CellId(id),
+                    custody: Custody::Sealed,
+                    escrow: None,
+                    password: None,
+                    pepper: None,
+                    now: Timestamp(NOW),
+                },
+                entropy.as_ref(),
+            )
+            .unwrap();
+            let changes = Changes { put: created.records, delete: Vec::new() };
+            store.append().commit(batch(AccountId(account), changes)).await.unwrap();
+            secrets.push((AccountId(account), created.recovery_code.to_string()));
+        }
+        let clock = Arc::new(StandingClock(AtomicU64::new(NOW)));
+        let keys = keys.encode().to_string();
+        let users = plan.users;
+        let cell = Self::around(plan, store, directory, clock, secrets, keys, entropy).await;
+        for (user, (account, _)) in users.iter().zip(&cell.secrets) {
+            let address = Address::parse(user).unwrap();
+            cell.context.routes.add(&address, *account, false).await.unwrap();
+        }
+        cell
+    }
+
+    async fn around(
+        plan: Plan,
+        store: Store,
+        directory: Arc<tempfile::TempDir>,
+        clock: Arc<StandingClock>,
+        secrets: Vec<(AccountId, String)>,
+        keys_text: String,
+        entropy: Arc<CountedEntropy>,
+    ) -> Self {
+        let keys = CellKeys::decode(&keys_text).unwrap();
+        let (append, read) = (store.append(), store.read());
+        let domain = Domain::parse(&format!("{}.example", plan.name)).unwrap();
+        let routes = Arc::new(
+            Routes::load(RoutesOptions {
+                keys: &keys,
+                append: append.clone(),
+                read: read.clone(),
+                entropy: entropy.clone(),
+                domains: vec![domain.clone()],
+                peers: plan.peers.clone(),
+            })
+            .unwrap(),
+        );
+        let deliverer = Deliverer::new(DelivererOptions {
+            ingest: keys.ingest().unwrap(),
+            append: append.clone(),
+            read: read.clone(),
+            entropy: entropy.clone(),
+            clock: clock.clone(),
+        });
+        let hostname = format!("mx.{}.example", plan.name);
+        let dns = plan.dns.clone();
+        // Nothing listens there: without a zone nothing is asked.
+        let nowhere = || Dns::new(&["127.0.0.1:9".parse().unwrap()]).unwrap();
+        let queue = Queue::load(QueueOptions {
+            keys: &keys,
+            append: append.clone(),
+            read: read.clone(),
+            entropy: entropy.clone(),
+            clock: clock.clone(),
+            hostname: hostname.clone(),
+            routes: routes.clone(),
+            deliverer: deliverer.clone(),
+            dns: dns.clone().unwrap_or_else(nowhere),
+            network: Arc::new(plan.net.clone()),
+            port: 25,
+            retry: Retry::default(),
+            parallel: 4,
+        })
+        .unwrap();
+        let services = Services { append, read, entropy: entropy.clone(), clock: clock.clone() };
+        let users = routes.clone();
+        let door = Door::new(
+            Registry::new(services),
+            DoorOptions {
+                resolve: Arc::new(move |user| users.account_of(user)),
+                policy: Arc::new(|_| None),
+                ingest: keys.ingest().unwrap().public(),
+                pepper: None,
+                passwords: true,
+                parallel: 2,
+            },
+        );
+        let signer = plan.is_signing.then(|| {
+            Arc::new(
+                Signer::new(SignerOptions {
+                    domains: &[domain],
+                    ed25519_seed: Secret::copied(&[9; 32]),
+                    ed25519_selector: "ed",
+                    rsa_key: include_str!("dkim-test-key.pem"),
+                    rsa_selector: "rsa",
+                })
+                .unwrap(),
+            )
+        });
+        let down = watch::Sender::new(false);
+        let context = Arc::new(Context {
+            hostname,
+            postmaster: Address::parse(&format!("postmaster@{}.example", plan.name)).unwrap(),
+            limits: plan.limits,
+            budget: Budget::new(plan.budget),
+            routes,
+            deliverer,
+            queue,
+            door,
+            signer,
+            dns,
+            network: Arc::new(plan.net.clone()),
+            starttls: Some(Arc::new(Handshake)),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+            shutdown: down.subscribe(),
+        });
+        let keys = keys_text;
+        Self { plan, context, store, directory, clock, down, secrets, keys, entropy }
+    }
+
+    /// The same cell after its process died: what was in memory only is gone.
+    pub(crate) async fn restarted(self, change: impl FnOnce(&mut Plan)) -> Self {
+        let Self { mut plan, context, store, directory, clock, secrets, keys, entropy, .. } = self;
+        change(&mut plan);
+        drop(context);
+        drop(store);
+        let store = open(directory.path(), plan.reserve_bytes);
+        Self::around(plan, store, directory, clock, secrets, keys, entropy).await
+    }
+
+    pub(crate) fn later(&self, seconds: u64) {
+        self.clock.0.fetch_add(seconds, Ordering::Relaxed);
+    }
+
+    /// A connection to a service, greeted.
+    pub(crate) async fn connect(&self, service: Service) -> Talk {
+        let (here, there) = duplex(1 << 16);
+        let context = self.context.clone();
+        tokio::spawn(async move {
+            serve(there, STRANGER.parse().unwrap(), service, &context).await;
+        });
+        let mut talk = Talk::new(here);
+        talk.expect("220 ").await;
+        talk
+    }
+
+    /// A connection of a stranger that has said EHLO.
+    pub(crate) async fn mx(&self) -> Talk {
+        let mut talk = self.connect(Service::Mx).await;
+        talk.say("EHLO client.example.org", "250").await;
+        talk
+    }
+
+    /// A connection of one of our people that has logged in.
+    pub(crate) async fn submission(&self, user: &str) -> Talk {
+        let mut talk = self.connect(Service::Submission).await;
+        talk.say("EHLO laptop", "250").await;
+        talk.say(&format!("AUTH PLAIN {}", self.credentials(user)), "235").await;
+        talk
+    }
+
+    pub(crate) fn credentials(&self, user: &str) -> String {
+        let plain = format!("\0{user}\0{}", self.secret(user));
+        base64::engine::general_purpose::STANDARD.encode(plain)
+    }
+
+    pub(crate) fn account(&self, user: &str) -> AccountId {
+        self.place(user).0
+    }
+
+    fn secret(&self, user: &str) -> &str {
+        &self.place(user).1
+    }
+
+    fn place(&self, user: &str) -> &(AccountId, String) {
+        let at = self.plan.users.iter().position(|known| *known == user).unwrap();
+        &self.secrets[at]
+    }
+
+    pub(crate) async fn open(&self, user: &str) -> Arc<Account> {
+        self.context.door.open(user, self.secret(user)).await.unwrap()
+    }
+
+    /// The messages of a mailbox, as their owner reads them.
+    pub(crate) async fn mailbox(&self, user: &str, name: &str) -> Vec<String> {
+        let account = self.open(user).await;
+        let rows: Vec<u64> = {
+            let state = account.state().unwrap();
+            let mailbox = state.named(&Name::parse(name).unwrap()).unwrap();
+            mailbox.messages.iter().map(|message| message.row).collect()
+        };
+        let text = |row| account.content(row).unwrap().whole().unwrap();
+        rows.into_iter().map(|row| String::from_utf8(text(row)).unwrap()).collect()
+    }
+
+    pub(crate) async fn inbox(&self, user: &str) -> Vec<String> {
+        self.mailbox(user, "INBOX").await
+    }
+
+    /// How many rows of a kind there are, of everybody.
+    pub(crate) fn rows(&self, kind: RecordKind) -> usize {
+        let read = self.store.read();
+        let accounts: Vec<_> = read.accounts().map(|found| found.unwrap().0).collect();
+        accounts.into_iter().map(|account| read.scan(account, kind, Row(0)).count()).sum()
+    }
+
+    /// Whether octets occur anywhere in the data directory.
+    pub(crate) fn disk_says(&self, text: &str) -> bool {
+        fn search(path: &Path, text: &str) -> bool {
+            if path.is_dir() {
+                return std::fs::read_dir(path)
+                    .unwrap()
+                    .any(|entry| search(&entry.unwrap().path(), text));
+            }
+            let octets = std::fs::read(path).unwrap().to_ascii_lowercase();
+            String::from_utf8_lossy(&octets).contains(text)
+        }
+        search(self.directory.path(), &text.to_ascii_lowercase())
+    }
+}
+
+fn open(directory: &Path, reserve_bytes: u64) -> Store {
+    let options = Options { segment_bytes: 4 << 20, reserve_bytes, ..Options::default() };
+    loop {
+        match Store::open(&directory.join("store"), options.clone()) {
+            Ok(store) => return store,
+            // A task lets go of its handle when it is next polled.
+            Err(store::OpenError::Locked) => std::thread::sleep(Duration::from_millis(5)),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The asking side of administration.
+//!
+//! Invariant: one request, one answer, then the connection ends.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::protocol::{Answer, LINE_OCTETS_MAX, Request};
+
+/// Asks the running cell.
+pub(crate) fn ask(socket: &Path, request: &Request) -> Result<Answer> {
+    let mut stream = UnixStream::connect(socket).with_context(|| {
+        format!(
+            "no cell answers at `{}`; start it with `bailiwick serve`, or name its --config",
+            socket.display()
+        )
+    })?;
+    let mut line = serde_json::to_vec(request)?;
+    line.push(b'\n');
+    stream.write_all(&line)?;
+    let mut answer = Vec::new();
+    BufReader::new(stream.take(LINE_OCTETS_MAX)).read_until(b'\n', &mut answer)?;
+    serde_json::from_slice(&answer).context("the cell closed the connection without an answer")
+}
+
+/// A secret, from standard input: its first line, without the line end.
+pub(crate) fn secret_from_stdin() -> Result<String> {
+    let mut line = String::new();
+    std::io::stdin().lock().take(4096).read_line(&mut line)?;
+    let secret = line.trim_end_matches(['\r', '\n']);
+    anyhow::ensure!(!secret.is_empty(), "no secret on standard input; pipe it in, on one line");
+    Ok(secret.to_owned())
+}

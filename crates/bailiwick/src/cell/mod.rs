@@ -1,0 +1,68 @@
+//! One running cell: what its parts share, and what its administrator can ask of it.
+//!
+//! Invariant: an account is made, renamed or given an unlocker only through here, and every such
+//! act is a leaf of the log.
+
+mod accounts;
+mod describe;
+mod unlockers;
+
+use std::sync::Arc;
+
+use custody::cell::CellKeys;
+use mail::routes::Routes;
+use proto::address::Address;
+use seal::Entropy;
+use store::Store;
+use vocab::{AccountId, PersonId};
+
+use crate::admin::server::Refusal;
+use crate::clock;
+use crate::config::Config;
+use crate::log::{Item, Keeper, WitnessKeeper};
+
+/// The administrator at the socket, in the log. The socket does not tell people apart.
+const ADMINISTRATOR: PersonId = PersonId(*b"cell admin\0\0\0\0\0\0");
+
+/// What the cell's parts share.
+pub(crate) struct Cell {
+    pub(crate) config: Arc<Config>,
+    pub(crate) keys: CellKeys,
+    pub(crate) store: Store,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) routes: Arc<Routes>,
+    pub(crate) keeper: Arc<Keeper>,
+    pub(crate) witness: Arc<WitnessKeeper>,
+    pub(crate) queue: Arc<mail::queue::Queue>,
+}
+
+impl Cell {
+    /// Reads an address as an administrator typed it.
+    fn address(text: &str) -> Result<Address, Refusal> {
+        Address::parse(text)
+            .map_err(|_| Refusal::new("not an address", "write it as `alice@ie.example`"))
+    }
+
+    /// The account an address leads to.
+    fn account_of(&self, text: &str) -> Result<AccountId, Refusal> {
+        let address = Self::address(text)?;
+        self.routes.account_of(&address.to_string()).ok_or_else(|| {
+            Refusal::new(
+                "the address leads to no account of this cell",
+                "list the accounts with `bailiwick admin account list`",
+            )
+        })
+    }
+
+    /// Puts an act of the administrator on an account into the log, and asks the witnesses.
+    async fn log_staff_act(&self, account: AccountId, what: &str) -> Result<(), Refusal> {
+        let draft = custody::acts::staff_act(clock::now(), ADMINISTRATOR, Some(account), what);
+        let item = Item { draft, open_by: None, about: None };
+        self.keeper
+            .append(vec![item])
+            .await
+            .map_err(|error| Refusal::failed("the log could not be written", &error))?;
+        self.keeper.cosign_soon();
+        Ok(())
+    }
+}

@@ -1,0 +1,128 @@
+//! A cell's public face: its keys, and the DNS records its domains need.
+//!
+//! Invariant: computed from the configuration and the cell's keys alone, so that a cell can be
+//! introduced to its peers before it has ever run.
+
+use anyhow::{Context, Result};
+use custody::cell::CellKeys;
+use mail::dkim::{Signer, SignerOptions, TxtRecord};
+use proto::address::Domain;
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+
+use crate::config::Config;
+
+/// What others must know of a cell to trust it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    pub(crate) name: String,
+    pub(crate) id: String,
+    pub(crate) hostname: String,
+    /// The key the log's checkpoints are signed with.
+    pub(crate) log_key: String,
+    /// The key it cosigns other cells' checkpoints with.
+    pub(crate) witness_key: String,
+    /// The key its productions are signed with.
+    pub(crate) desk_key: String,
+    /// (name, type, value) of each DNS record to publish.
+    pub(crate) dns: Vec<(String, String, String)>,
+}
+
+/// A log is named after the cell's first domain.
+fn origin(config: &Config, use_: &str) -> String {
+    let domain = config.cell.domains.first().map(Spanned::get_ref);
+    format!("{}/{use_}", domain.map_or("localhost", String::as_str))
+}
+
+/// The signer of the cell's checkpoints.
+pub(crate) fn log_signer(config: &Config, keys: &CellKeys) -> Result<tlog::NoteSigner> {
+    Ok(tlog::NoteSigner::from_seed(&origin(config, "log"), keys.log_seed().expose())?)
+}
+
+/// The cosigner of other cells' checkpoints.
+pub(crate) fn cosigner(config: &Config, keys: &CellKeys) -> Result<tlog::Cosigner> {
+    Ok(tlog::Cosigner::from_seed(&origin(config, "witness"), keys.witness_seed().expose())?)
+}
+
+/// The signer of outgoing letters, if the configuration names DKIM keys.
+pub(crate) fn dkim_signer(config: &Config, keys: &CellKeys) -> Result<Option<Signer>> {
+    let Some(dkim) = &config.dkim else { return Ok(None) };
+    let rsa_key = std::fs::read_to_string(&dkim.rsa_key)
+        .with_context(|| format!("cannot read `{}`", dkim.rsa_key.display()))?;
+    let signer = Signer::new(SignerOptions {
+        domains: &domains(&config.cell.domains)?,
+        ed25519_seed: keys.dkim_seed(),
+        ed25519_selector: &dkim.ed25519_selector,
+        rsa_key: &rsa_key,
+        rsa_selector: &dkim.rsa_selector,
+    });
+    Ok(Some(signer?))
+}
+
+/// Domains as the configuration has them, which it has checked.
+pub(crate) fn domains(texts: &[Spanned<String>]) -> Result<Vec<Domain>> {
+    let parse = |text: &Spanned<String>| Domain::parse(text.get_ref()).context("not a domain");
+    texts.iter().map(parse).collect()
+}
+
+/// The cell's keys, from the file the configuration names.
+pub(crate) fn cell_keys(config: &Config) -> Result<CellKeys> {
+    let path = &config.cell.keys;
+    let text = std::fs::read_to_string(path).map(zeroize::Zeroizing::new);
+    let text =
+        text.with_context(|| format!("cannot read the cell's keys, `{}`", path.display()))?;
+    let keys = CellKeys::decode(&text).with_context(|| format!("in `{}`", path.display()))?;
+    anyhow::ensure!(
+        keys.cell() == config.cell.cell_id(),
+        "`{}` holds the keys of another cell: {}",
+        path.display(),
+        keys.cell()
+    );
+    Ok(keys)
+}
+
+impl Identity {
+    pub(crate) fn of(config: &Config, keys: &CellKeys) -> Result<Self> {
+        let dkim = dkim_signer(config, keys)?;
+        let dkim = dkim.as_ref().map(Signer::records).unwrap_or_default();
+        Ok(Self {
+            name: config.cell.name.get_ref().clone(),
+            id: keys.cell().to_string(),
+            hostname: config.cell.hostname.get_ref().clone(),
+            log_key: log_signer(config, keys)?.verifier_key().to_string(),
+            witness_key: cosigner(config, keys)?.verifier_key().to_string(),
+            desk_key: custody::hex::encode(&keys.desk()?.public().0),
+            dns: dns_records(config, dkim),
+        })
+    }
+
+    /// As a person reads it.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let mut lines = vec![
+            format!("cell         {} ({})", self.name, self.id),
+            format!("host         {}", self.hostname),
+            format!("log key      {}", self.log_key),
+            format!("witness key  {}", self.witness_key),
+            format!("desk key     {}", self.desk_key),
+            "DNS records to publish:".to_owned(),
+        ];
+        lines.extend(self.dns.iter().map(|(name, kind, value)| format!("  {name} {kind} {value}")));
+        lines
+    }
+}
+
+fn dns_records(config: &Config, dkim: &[TxtRecord]) -> Vec<(String, String, String)> {
+    let txt = |name: String, value: &str| (name, "TXT".to_owned(), format!("\"{value}\""));
+    let mut records = Vec::new();
+    for domain in &config.cell.domains {
+        let domain = domain.get_ref();
+        let exchanger = format!("10 {}.", config.cell.hostname.get_ref());
+        records.push((format!("{domain}."), "MX".to_owned(), exchanger));
+        records.push(txt(format!("{domain}."), "v=spf1 mx -all"));
+        records.push(txt(format!("_dmarc.{domain}."), "v=DMARC1; p=reject"));
+    }
+    for record in dkim {
+        records.push(txt(format!("{}.", record.name), &record.text));
+    }
+    records
+}

@@ -1,0 +1,419 @@
+//! `bailiwick serve`: a whole cell in one process.
+//!
+//! Invariant: everything is made before anything listens, so a cell that answers is whole; on a
+//! stop the listeners close first and the store last.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use custody::cell::CellKeys;
+use mail::account::{Door, DoorOptions, Registry, Services};
+use mail::dns::Dns;
+use mail::inbound::{self, Budget, Deliverer, DelivererOptions, Service};
+use mail::network::{Accept, BoxStream, Network};
+use mail::queue::{Queue, QueueOptions, Retry};
+use mail::routes::{Peer, Routes, RoutesOptions};
+use mail::runtime::Clock;
+use proto::address::Address;
+use store::{Options, Store};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use vocab::Timestamp;
+
+use crate::admin;
+use crate::cell::Cell;
+use crate::clock::{self, SystemClock};
+use crate::config::{Config, Listener};
+use crate::entropy::OsEntropy;
+use crate::identity;
+use crate::listen::{self, Stop};
+use crate::log::{self, Files, Keeper, KeeperOptions, WitnessKeeper, WitnessPeer};
+use crate::network::{Internet, TlsServer};
+use crate::tls;
+
+/// Letters sent out at one time.
+const QUEUE_PARALLEL: usize = 20;
+/// Argon2id runs at one time.
+const LOGINS_PARALLEL: usize = 2;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        clock::now()
+    }
+}
+
+/// Runs the cell until SIGTERM or SIGINT.
+pub(crate) fn run(config: Config) -> Result<()> {
+    start_logging();
+    // No core dump, no debugger of another user: secrets are in this process's memory.
+    if let Err(error) = secmem_proc::harden_process() {
+        tracing::warn!(%error, "the process could not be hardened against inspection");
+    }
+    rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(config))
+}
+
+fn start_logging() {
+    // One JSON object a line; `info` and above. What may be in it: house §2, "Standards".
+    tracing_subscriber::fmt()
+        .json()
+        .with_max_level(tracing::Level::INFO)
+        .with_writer(std::io::stderr)
+        .init();
+}
+
+async fn serve(config: Config) -> Result<()> {
+    let (stop_sender, stop) = watch::channel(false);
+    let whole = tokio::task::spawn_blocking({
+        let stop = stop.clone();
+        move || Whole::open(config, stop)
+    });
+    let whole = whole.await??;
+    let mut tasks = JoinSet::new();
+    whole.listen(&mut tasks, &stop).await?;
+    tracing::info!(cell = whole.cell.config.cell.name.get_ref(), "the cell is serving");
+    stop_signal().await?;
+    tracing::info!("the cell stops");
+    stop_sender.send_replace(true);
+    while tasks.join_next().await.is_some() {}
+    whole.close()
+}
+
+async fn stop_signal() -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        done = tokio::signal::ctrl_c() => done?,
+    }
+    Ok(())
+}
+
+/// A cell with everything it serves with.
+struct Whole {
+    cell: Arc<Cell>,
+    inbound: Arc<inbound::Context>,
+    imap: mail::imap::Context,
+    tls: TlsServer,
+    relay_tls: Option<TlsServer>,
+}
+
+fn peers(config: &Config) -> Result<Vec<Peer>> {
+    let peer = |peer: &crate::config::Peer| {
+        Ok(Peer {
+            name: peer.name.clone(),
+            domains: identity::domains(&peer.domains)?,
+            relay: peer.relay,
+            relay_name: peer.relay_name.clone(),
+        })
+    };
+    config.peers.iter().map(peer).collect()
+}
+
+fn open_keeper(config: &Config, keys: &CellKeys, store: &Store) -> Result<Keeper> {
+    let signer = identity::log_signer(config, keys)?;
+    let witnesses = config.peers.iter().map(|peer| {
+        let key = peer.witness_key.get_ref().parse()?;
+        Ok(WitnessPeer { name: peer.name.clone(), url: peer.log_url.clone(), key })
+    });
+    let options = KeeperOptions {
+        files: Files::at(config.cell.data.join("log")),
+        account: keys.account(),
+        rows: keys.rows()?,
+        append: store.append(),
+        read: store.read(),
+        entropy: Arc::new(OsEntropy),
+        witnesses: witnesses.collect::<Result<_>>()?,
+    };
+    Keeper::open(signer, options).context("the log cannot be opened")
+}
+
+fn open_witness(config: &Config, keys: &CellKeys) -> Result<WitnessKeeper> {
+    let logs = config.peers.iter().map(|peer| Ok(peer.log_key.get_ref().parse()?));
+    let logs = logs.collect::<Result<Vec<_>>>()?;
+    let witness = tlog::Witness::new(identity::cosigner(config, keys)?, logs);
+    WitnessKeeper::open(witness, config.cell.data.join("witness"))
+        .context("the witness's records cannot be read")
+}
+
+/// What everything else of a cell is made from.
+struct Base {
+    config: Arc<Config>,
+    keys: CellKeys,
+    store: Store,
+    entropy: Arc<dyn seal::Entropy>,
+    clock: Arc<dyn Clock>,
+    routes: Arc<Routes>,
+    network: Arc<dyn Network>,
+    dns: Dns,
+}
+
+impl Base {
+    fn open(config: Config) -> Result<Self> {
+        let config = Arc::new(config);
+        let keys = identity::cell_keys(&config)?;
+        let options =
+            Options { reserve_bytes: config.limits.disk_reserve_octets, ..Options::default() };
+        let store = Store::open(&config.cell.data.join("store"), options)
+            .context("the store cannot be opened")?;
+        let entropy: Arc<dyn seal::Entropy> = Arc::new(OsEntropy);
+        let routes = Routes::load(RoutesOptions {
+            keys: &keys,
+            append: store.append(),
+            read: store.read(),
+            entropy: Arc::clone(&entropy),
+            domains: identity::domains(&config.cell.domains)?,
+            peers: peers(&config)?,
+        })?;
+        let ca = config.tls.peer_ca.as_deref();
+        let cells = ca.map(|ca| tls::relay_client(&config.tls, ca)).transpose()?;
+        let dns = Dns::new(&config.dns.servers)?;
+        Ok(Self {
+            keys,
+            store,
+            entropy,
+            clock: Arc::new(SystemClock),
+            routes: Arc::new(routes),
+            network: Arc::new(Internet::new(cells)?),
+            dns,
+            config,
+        })
+    }
+
+    /// The owners' way in.
+    fn door(&self) -> Result<Arc<Door>> {
+        let services = Services {
+            append: self.store.append(),
+            read: self.store.read(),
+            entropy: Arc::clone(&self.entropy),
+            clock: Arc::clone(&self.clock),
+        };
+        let (routes, policies) = (Arc::clone(&self.routes), Arc::clone(&self.config));
+        let id = self.keys.cell();
+        let options = DoorOptions {
+            resolve: Arc::new(move |user| routes.account_of(user)),
+            policy: Arc::new(move |manifest| policies.custody.escrow(id, manifest.custody)),
+            ingest: self.keys.ingest()?.public(),
+            pepper: Some(self.keys.pepper()),
+            // Mail programs get app passwords: an Argon2id for each connection would starve
+            // the host.
+            passwords: false,
+            parallel: LOGINS_PARALLEL,
+        };
+        Ok(Door::new(Registry::new(services), options))
+    }
+
+    fn deliverer(&self) -> Result<Arc<Deliverer>> {
+        Ok(Deliverer::new(DelivererOptions {
+            ingest: self.keys.ingest()?,
+            append: self.store.append(),
+            read: self.store.read(),
+            entropy: Arc::clone(&self.entropy),
+            clock: Arc::clone(&self.clock),
+        }))
+    }
+
+    fn queue(&self, deliverer: &Arc<Deliverer>) -> Result<Arc<Queue>> {
+        Ok(Queue::load(QueueOptions {
+            keys: &self.keys,
+            append: self.store.append(),
+            read: self.store.read(),
+            entropy: Arc::clone(&self.entropy),
+            clock: Arc::clone(&self.clock),
+            hostname: self.hostname(),
+            routes: Arc::clone(&self.routes),
+            deliverer: Arc::clone(deliverer),
+            dns: self.dns.clone(),
+            network: Arc::clone(&self.network),
+            port: self.config.outbound.port,
+            retry: retry(&self.config),
+            parallel: QUEUE_PARALLEL,
+        })?)
+    }
+
+    fn inbound(&self, door: &Arc<Door>, tls: &TlsServer, stop: Stop) -> Result<inbound::Context> {
+        let deliverer = self.deliverer()?;
+        Ok(inbound::Context {
+            hostname: self.hostname(),
+            postmaster: postmaster(&self.config)?,
+            limits: inbound::Limits {
+                message_octets: self.config.limits.message_octets_max,
+                ..inbound::Limits::default()
+            },
+            budget: Budget::new(self.config.limits.arrival_octets_max),
+            routes: Arc::clone(&self.routes),
+            queue: self.queue(&deliverer)?,
+            deliverer,
+            door: Arc::clone(door),
+            signer: identity::dkim_signer(&self.config, &self.keys)?.map(Arc::new),
+            dns: Some(self.dns.clone()),
+            network: Arc::clone(&self.network),
+            starttls: Some(Arc::new(tls.clone()) as Arc<dyn Accept>),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+            shutdown: stop,
+        })
+    }
+
+    fn hostname(&self) -> String {
+        self.config.cell.hostname.get_ref().clone()
+    }
+}
+
+impl Whole {
+    fn open(config: Config, stop: Stop) -> Result<Self> {
+        let base = Base::open(config)?;
+        let config = &base.config;
+        let tls = TlsServer::new(tls::server(&config.tls)?);
+        let ca = config.tls.peer_ca.as_deref();
+        let relay_tls = ca.map(|ca| tls::relay_server(&config.tls, ca)).transpose()?;
+        let door = base.door()?;
+        let inbound = Arc::new(base.inbound(&door, &tls, stop.clone())?);
+        let append_octets = config.limits.message_octets_max;
+        let imap = mail::imap::Context {
+            door,
+            limits: mail::imap::Limits {
+                append_octets: usize::try_from(append_octets).unwrap_or(usize::MAX),
+                ..mail::imap::Limits::default()
+            },
+            shutdown: stop,
+        };
+        let keeper = Arc::new(open_keeper(config, &base.keys, &base.store)?);
+        let witness = Arc::new(open_witness(config, &base.keys)?);
+        let queue = Arc::clone(&inbound.queue);
+        let Base { config, keys, store, entropy, routes, .. } = base;
+        let cell = Cell { config, keys, store, entropy, routes, keeper, witness, queue };
+        Ok(Self {
+            cell: Arc::new(cell),
+            inbound,
+            imap,
+            tls,
+            relay_tls: relay_tls.map(TlsServer::new),
+        })
+    }
+
+    async fn listen(&self, tasks: &mut JoinSet<()>, stop: &Stop) -> Result<()> {
+        let config = &self.cell.config;
+        self.listen_smtp(tasks, "mx", config.mx.as_ref(), Service::Mx, None, stop).await?;
+        let tls = Some(self.tls.clone());
+        let submission = config.submission.as_ref();
+        self.listen_smtp(tasks, "submission", submission, Service::Submission, tls, stop).await?;
+        if let Some(relay) = &config.relay
+            && let Some(tls) = self.relay_tls.clone()
+        {
+            self.listen_smtp(tasks, "relay", Some(relay), Service::Relay, Some(tls), stop).await?;
+        }
+        self.listen_imap(tasks, stop).await?;
+        self.listen_http(tasks, stop).await?;
+        let socket = admin::server::bind(&config.cell.admin_socket)?;
+        tasks.spawn(admin::server::serve(socket, Arc::clone(&self.cell), stop.clone()));
+        tasks.spawn(Arc::clone(&self.cell.queue).run(stop.clone()));
+        let (keeper, stop) = (Arc::clone(&self.cell.keeper), stop.clone());
+        tasks.spawn(async move { keeper.run(stop).await });
+        Ok(())
+    }
+
+    async fn listen_smtp(
+        &self,
+        tasks: &mut JoinSet<()>,
+        name: &'static str,
+        listener: Option<&Listener>,
+        service: Service,
+        tls: Option<TlsServer>,
+        stop: &Stop,
+    ) -> Result<()> {
+        let Some(Listener { listen, connections_max }) = listener else { return Ok(()) };
+        let socket = bind(name, *listen).await?;
+        let context = Arc::clone(&self.inbound);
+        let handle = move |stream: TcpStream, peer: SocketAddr| {
+            let (context, tls) = (Arc::clone(&context), tls.clone());
+            async move {
+                let Some(stream) = shake_hands(name, tls, stream).await else { return };
+                inbound::serve(stream, peer, service, &context).await;
+            }
+        };
+        tasks.spawn(listen::accept(name, socket, *connections_max, stop.clone(), handle));
+        Ok(())
+    }
+
+    async fn listen_imap(&self, tasks: &mut JoinSet<()>, stop: &Stop) -> Result<()> {
+        let Some(Listener { listen, connections_max }) = &self.cell.config.imap else {
+            return Ok(());
+        };
+        let socket = bind("imap", *listen).await?;
+        let (context, tls) = (self.imap.clone(), self.tls.clone());
+        let handle = move |stream: TcpStream, _peer: SocketAddr| {
+            let (context, tls) = (context.clone(), tls.clone());
+            async move {
+                let Some(stream) = shake_hands("imap", Some(tls), stream).await else { return };
+                mail::imap::serve(stream, &context).await;
+            }
+        };
+        tasks.spawn(listen::accept("imap", socket, *connections_max, stop.clone(), handle));
+        Ok(())
+    }
+
+    async fn listen_http(&self, tasks: &mut JoinSet<()>, stop: &Stop) -> Result<()> {
+        let Some(http) = &self.cell.config.http else { return Ok(()) };
+        let socket = bind("http", http.listen).await?;
+        let router = log::http::router(log::http::Public {
+            files: Files::at(self.cell.config.cell.data.join("log")),
+            witness: Arc::clone(&self.cell.witness),
+        });
+        let stopping = listen::stopped(stop.clone());
+        tasks.spawn(async move {
+            let served = axum::serve(socket, router).with_graceful_shutdown(stopping).into_future();
+            if let Err(error) = served.await {
+                tracing::error!(%error, "the log is no longer served");
+            }
+        });
+        Ok(())
+    }
+
+    /// Ends everything that holds the store, then the store.
+    fn close(self) -> Result<()> {
+        let Self { cell, inbound, imap, .. } = self;
+        drop((inbound, imap));
+        let store = cell.store.clone();
+        drop(cell);
+        store.close().context("the store did not close cleanly; the next start recovers it")
+    }
+}
+
+/// TLS from the first octet, where that is the protocol.
+async fn shake_hands(
+    protocol: &'static str,
+    tls: Option<TlsServer>,
+    stream: TcpStream,
+) -> Option<BoxStream> {
+    let Some(tls) = tls else { return Some(Box::new(stream)) };
+    match tls.accept(Box::new(stream)).await {
+        Ok(stream) => Some(stream),
+        Err(error) => {
+            tracing::info!(protocol, %error, "no TLS handshake");
+            None
+        }
+    }
+}
+
+async fn bind(name: &str, listen: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(listen).await.with_context(|| {
+        format!("cannot listen for {name} at {listen}; change `listen` in [{name}]")
+    })
+}
+
+fn retry(config: &Config) -> Retry {
+    let outbound = &config.outbound;
+    Retry {
+        after_seconds: outbound.retry_minutes.iter().map(|m| u64::from(*m) * 60).collect(),
+        expire_seconds: u64::from(outbound.expire_hours) * 3600,
+    }
+}
+
+fn postmaster(config: &Config) -> Result<Address> {
+    let domain = config.cell.domains.first().context("no domains")?;
+    Address::parse(&format!("postmaster@{}", domain.get_ref())).context("no postmaster address")
+}

@@ -58,11 +58,7 @@ impl Cell {
     async fn log_staff_act(&self, account: AccountId, what: &str) -> Result<(), Refusal> {
         let draft = custody::acts::staff_act(clock::now(), ADMINISTRATOR, Some(account), what);
         let item = Item { draft, open_by: None, about: None };
-        self.keeper
-            .append(vec![item])
-            .await
-            .map_err(|error| Refusal::failed("the log could not be written", &error))?;
-        self.keeper.cosign_soon();
-        Ok(())
+        let logged = self.keeper.append(vec![item]).await;
+        logged.map(|_| ()).map_err(|error| Refusal::failed("the log could not be written", &error))
     }
 }

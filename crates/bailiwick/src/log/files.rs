@@ -36,6 +36,16 @@ impl Files {
         })
     }
 
+    /// The published opening of a leaf; `None` if there is none.
+    pub(crate) fn opening(&self, index: u64) -> io::Result<Option<Vec<u8>>> {
+        read_bounded(&self.root.join(format!("openings/{index}.json")))
+    }
+
+    /// Publishes the opening of a leaf, durably.
+    pub(crate) fn publish_opening(&self, index: u64, json: &[u8]) -> io::Result<()> {
+        replace(&self.root.join(format!("openings/{index}.json")), json)
+    }
+
     /// Whether nothing of a log is there yet.
     pub(crate) fn is_empty(&self) -> bool {
         !self.root.join("tile").exists()

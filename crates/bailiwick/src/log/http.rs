@@ -26,11 +26,12 @@ pub(crate) struct Public {
     pub(crate) witness: Arc<WitnessKeeper>,
 }
 
-/// `/checkpoint`, `/tile/…`, `/witness/add-checkpoint`, `/witness/<origin>/checkpoint`.
+/// `/checkpoint`, `/tile/…`, `/openings/…`, `/witness/add-checkpoint`, `/witness/<origin>/checkpoint`.
 pub(crate) fn router(public: Public) -> Router {
     Router::new()
         .route("/checkpoint", get(checkpoint))
         .route("/tile/{*rest}", get(tile))
+        .route("/openings/{file}", get(opening))
         .route("/witness/add-checkpoint", post(add_checkpoint))
         .route("/witness/{origin}/checkpoint", get(witnessed))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
@@ -61,6 +62,20 @@ fn file(files: &Files, resource: &Resource) -> Response {
         Ok(None) => StatusCode::NOT_FOUND.into_response(),
         Err(error) => {
             tracing::error!(%error, "a file of the log could not be read");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+async fn opening(State(public): State<Public>, Path(file): Path<String>) -> Response {
+    let index = file.strip_suffix(".json").and_then(|index| index.parse::<u64>().ok());
+    match index.map(|index| public.files.opening(index)) {
+        Some(Ok(Some(octets))) => {
+            ([(header::CONTENT_TYPE, "application/json")], octets).into_response()
+        }
+        Some(Ok(None)) | None => StatusCode::NOT_FOUND.into_response(),
+        Some(Err(error)) => {
+            tracing::error!(%error, "an opening could not be read");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }

@@ -42,12 +42,12 @@ pub(crate) struct Item {
 
 /// A leaf as the store keeps it.
 #[derive(Encode, Decode)]
-struct Kept {
+pub(super) struct Kept {
     #[cbor(n(0), with = "minicbor::bytes")]
-    leaf: Vec<u8>,
+    pub(super) leaf: Vec<u8>,
     /// The whole opening, as JSON.
     #[cbor(n(1), with = "minicbor::bytes")]
-    opening: Vec<u8>,
+    pub(super) opening: Vec<u8>,
     #[n(2)]
     about: Option<u64>,
 }
@@ -80,9 +80,32 @@ struct State {
     seen: Vec<u64>,
 }
 
+/// Leaves that are about to be written together.
+struct Page {
+    /// The index of the next leaf.
+    next: u64,
+    place: Option<Place>,
+    leaves: Vec<Vec<u8>>,
+    rows: Vec<(Row, Vec<u8>)>,
+}
+
+impl Page {
+    fn after(state: &State) -> Self {
+        let next = state.log.checkpoint().size;
+        Self { next, place: state.place, leaves: Vec::new(), rows: Vec::new() }
+    }
+
+    fn batch(&self, account: AccountId) -> Batch {
+        self.rows.iter().fold(Batch::new(account), |batch, (row, sealed)| {
+            let batch = batch.require_absent(RecordKind::LogLeaf, *row);
+            batch.put(RecordKind::LogLeaf, *row, sealed.clone())
+        })
+    }
+}
+
 /// See the module.
 pub(crate) struct Keeper {
-    options: KeeperOptions,
+    pub(super) options: KeeperOptions,
     http: reqwest::Client,
     state: Mutex<State>,
     grown: Notify,
@@ -102,33 +125,43 @@ impl Keeper {
     /// Writes leaves; they are durable and covered by a signed checkpoint when this returns
     /// their indexes. The witnesses are asked afterwards, by [`Keeper::cosign`].
     pub(crate) async fn append(&self, items: Vec<Item>) -> Result<Vec<u64>> {
+        if items.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut state = self.state.lock().await;
-        let mut batch = Batch::new(self.options.account);
-        let (mut leaves, mut indexes, mut last) = (Vec::new(), Vec::new(), state.place);
-        for (item, index) in items.into_iter().zip(state.log.checkpoint().size..) {
-            let place = next_place(last, clock::now());
-            let Written { leaf, opening } =
-                item.draft.write(place, item.open_by, self.options.entropy.as_ref())?;
-            let octets = leaf.encode()?.to_vec();
-            let kept = Kept {
-                leaf: octets.clone(),
-                opening: serde_json::to_vec(&opening)?,
-                about: item.about.map(|row| row.0),
-            };
-            // A leaf is never written over: if it is there, an earlier attempt is to be recovered.
-            batch = batch.require_absent(RecordKind::LogLeaf, Row(index));
-            batch = batch.put(RecordKind::LogLeaf, Row(index), self.seal(Row(index), &kept)?);
-            last = Some(place);
-            leaves.push(octets);
-            indexes.push(index);
+        let now = clock::now();
+        let closed = month_closed(state.place, now);
+        let added = usize::from(closed.is_some());
+        let mut page = Page::after(&state);
+        for item in closed.into_iter().chain(items) {
+            self.write(&mut page, item, now)?;
         }
-        if leaves.is_empty() {
-            return Ok(indexes);
-        }
-        self.options.append.commit(batch).await.context("the leaves were not stored")?;
-        state.place = last;
-        publish(&self.options.files, &mut state, &leaves)?;
-        Ok(indexes)
+        // A leaf is never written over: if one is there, an earlier attempt is to be recovered.
+        let stored = self.options.append.commit(page.batch(self.options.account)).await;
+        stored.context("the leaves were not stored")?;
+        state.place = page.place;
+        publish(&self.options.files, &mut state, &page.leaves)?;
+        self.grown.notify_one();
+        let indexes = page.rows.into_iter().map(|(row, _)| row.0);
+        Ok(indexes.skip(added).collect())
+    }
+
+    fn write(&self, page: &mut Page, item: Item, now: Timestamp) -> Result<()> {
+        let place = next_place(page.place, now);
+        let Written { leaf, opening } =
+            item.draft.write(place, item.open_by, self.options.entropy.as_ref())?;
+        let leaf = leaf.encode()?.to_vec();
+        let kept = Kept {
+            leaf: leaf.clone(),
+            opening: serde_json::to_vec(&opening)?,
+            about: item.about.map(|row| row.0),
+        };
+        let row = Row(page.next);
+        page.rows.push((row, self.seal(row, &kept)?));
+        page.leaves.push(leaf);
+        page.place = Some(place);
+        page.next += 1;
+        Ok(())
     }
 
     fn seal(&self, row: Row, kept: &Kept) -> Result<Vec<u8>> {
@@ -136,11 +169,6 @@ impl Keeper {
             minicbor::to_vec(kept).map_err(|_| anyhow::anyhow!("a leaf was not encoded"))?;
         let entropy = self.options.entropy.as_ref();
         Ok(self.options.rows.seal(RecordKind::LogLeaf, row, ModSeq(0), &plain, entropy)?)
-    }
-
-    /// Has the witnesses asked in the background.
-    pub(crate) fn cosign_soon(&self) {
-        self.grown.notify_one();
     }
 
     /// Asks the witnesses whenever the log has grown, and again while one has not answered.
@@ -279,7 +307,7 @@ fn open_log(signer: NoteSigner, files: &Files) -> Result<(Log, SignedNote)> {
     Ok((log, first.note))
 }
 
-fn kept(options: &KeeperOptions, row: Row) -> Result<Option<Kept>> {
+pub(super) fn kept(options: &KeeperOptions, row: Row) -> Result<Option<Kept>> {
     let Some(sealed) = options.read.get(options.account, RecordKind::LogLeaf, row)? else {
         return Ok(None);
     };
@@ -316,6 +344,14 @@ fn publish(files: &Files, state: &mut State, leaves: &[Vec<u8>]) -> Result<()> {
         files.drop_partials(&write.resource);
     }
     Ok(())
+}
+
+/// The first leaf of every month but the log's first says how many the last one had
+/// (specs/log-entry.md §5.1).
+fn month_closed(last: Option<Place>, now: Timestamp) -> Option<Item> {
+    let last = last.filter(|last| last.month < month(now))?;
+    let draft = custody::acts::month_closed(now, last.seq);
+    Some(Item { draft, open_by: None, about: None })
 }
 
 /// The next leaf's month and number: from 1 in every month, in UTC.

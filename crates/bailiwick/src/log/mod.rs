@@ -9,6 +9,7 @@
 mod files;
 pub(crate) mod http;
 mod keeper;
+mod sealed;
 mod witness;
 
 pub(crate) use files::Files;

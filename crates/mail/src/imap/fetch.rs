@@ -6,6 +6,7 @@
 //! Invariant: what is held for one answer is bounded; no lock is held while it is sent.
 //! Refs: RFC 9051 §6.4.5, §7.5.2; RFC 7162 §3.1.4; RFC 3516 §4.2.
 
+use core::num::NonZeroU32;
 use std::sync::Arc;
 
 use imap_types::IntoStatic as _;
@@ -420,20 +421,7 @@ fn from_disk(
             body(out, section::read(opened.content(account, row)?, Some(&text), None)?.as_deref());
         }
         MessageDataItemName::Binary { section, partial, .. } => {
-            let content = opened.content(account, row)?;
-            write::text(out, "BINARY[");
-            section::numbers(out, section);
-            let origin = partial.map_or_else(String::new, |(from, _)| format!("<{from}>"));
-            write::text(out, &format!("]{origin} "));
-            if !section::is_decodable(&content.view, section) {
-                answer.undecodable = true;
-                write::text(out, "NIL");
-                return Ok(());
-            }
-            match section::binary(content, section, *partial)? {
-                Some(data) if data.contains(&0) => write::literal8(out, &data),
-                data => body(out, data.as_deref()),
-            }
+            return binary(opened.content(account, row)?, section, *partial, answer);
         }
         MessageDataItemName::BinarySize { section } => {
             let data = section::binary(opened.content(account, row)?, section, None)?;
@@ -448,6 +436,30 @@ fn from_disk(
         | MessageDataItemName::Rfc822Size
         | MessageDataItemName::Uid
         | MessageDataItemName::ModSeq => {}
+    }
+    Ok(())
+}
+
+/// RFC 3516 §4.2: a part with its transfer encoding undone.
+fn binary(
+    content: &Content,
+    numbers: &[NonZeroU32],
+    partial: Option<(u32, NonZeroU32)>,
+    answer: &mut Answer,
+) -> Result<(), ReadBodyError> {
+    let out = &mut answer.out;
+    write::text(out, "BINARY[");
+    section::numbers(out, numbers);
+    let origin = partial.map_or_else(String::new, |(from, _)| format!("<{from}>"));
+    write::text(out, &format!("]{origin} "));
+    if !section::is_decodable(&content.view, numbers) {
+        answer.undecodable = true;
+        write::text(out, "NIL");
+        return Ok(());
+    }
+    match section::binary(content, numbers, partial)? {
+        Some(data) if data.contains(&0) => write::literal8(out, &data),
+        data => body(out, data.as_deref()),
     }
     Ok(())
 }

@@ -111,38 +111,42 @@ impl Session<'_> {
             Ok(found) => found,
             Err(error) => return error.into(),
         };
-        let number = |place: usize| {
-            if by_uid {
-                selected.uids.get(place).copied().unwrap_or(0)
-            } else {
-                u32::try_from(Selected::number(place)).unwrap_or(u32::MAX)
-            }
-        };
-        let numbers: Vec<u32> = found.places.iter().map(|place| number(*place)).collect();
-        let modseq = (conditional && !numbers.is_empty()).then_some(found.modseq);
-        if saves {
-            let options = returned.unwrap_or_default();
-            let uids = found.places.iter().filter_map(|place| selected.uids.get(*place));
-            self.saved = saved(options, uids.copied().collect());
-        }
-        match returned {
-            None if !self.rev2 => old_response(&mut self.out, &numbers, modseq),
-            None => {
-                extended_response(
-                    &mut self.out,
-                    tag,
-                    by_uid,
-                    &numbers,
-                    &[ReturnOption::All],
-                    modseq,
-                );
-            }
-            Some([ReturnOption::Save]) => {}
-            Some(options) => {
-                extended_response(&mut self.out, tag, by_uid, &numbers, options, modseq);
-            }
-        }
+        self.answer_search(tag, by_uid, &found, returned, conditional);
         Reply::ok("searched")
+    }
+
+    fn answer_search(
+        &mut self,
+        tag: &str,
+        by_uid: bool,
+        found: &Found,
+        returned: Option<&[ReturnOption]>,
+        conditional: bool,
+    ) {
+        let Some(selected) = self.selected.as_ref() else { return };
+        let uids: Vec<u32> =
+            found.places.iter().filter_map(|place| selected.uids.get(*place)).copied().collect();
+        let numbers = if by_uid {
+            uids.clone()
+        } else {
+            let number = |place: &usize| u32::try_from(Selected::number(*place));
+            found.places.iter().filter_map(|place| number(place).ok()).collect()
+        };
+        let modseq = (conditional && !numbers.is_empty()).then_some(found.modseq);
+        let options = match returned {
+            None if !self.rev2 => {
+                old_response(&mut self.out, &numbers, modseq);
+                return;
+            }
+            None => &[ReturnOption::All],
+            Some(options) => options,
+        };
+        if options.contains(&ReturnOption::Save) {
+            self.saved = saved(options, uids);
+        }
+        if options != [ReturnOption::Save] {
+            extended_response(&mut self.out, tag, by_uid, &numbers, options, modseq);
+        }
     }
 }
 

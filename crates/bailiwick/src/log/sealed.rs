@@ -1,0 +1,116 @@
+//! Leaves under non-disclosure orders: batches of one size, and their opening when the time comes.
+//!
+//! Invariant: neither the number of sealed leaves, nor their time, nor the day they are to be
+//! opened says whether any of them is real; each of them, real or not, is opened in time.
+//! Refs: specs/log-entry.md §6, §7.
+
+use anyhow::{Context, Result};
+use custody::{Draft, Leaf, LeafOpening};
+use seal::Entropy;
+use vocab::{RecordKind, Row, Timestamp};
+
+use super::keeper::{Item, Keeper, kept};
+use crate::clock;
+
+const DAY_SECONDS: u64 = 86_400;
+/// Every sealed leaf is to be opened on the same day of its age, whatever its order says; an
+/// order that ends sooner opens it sooner. Below the 744 days that the format allows by more
+/// than a leaf can have waited for its batch.
+const OPEN_AFTER_DAYS: u64 = 720;
+/// How long before their day sealed leaves are opened.
+const OPEN_EARLY_SECONDS: u64 = 2 * DAY_SECONDS;
+/// Openings one leaf can name (specs/log-entry.md §8).
+const OPENINGS_PER_LEAF: usize = 30;
+
+impl Keeper {
+    /// Writes one batch: the real ones, and dummies up to `size`, in random order. Returns the
+    /// index of each real one, in the order given. More than `size` are left for the next batch
+    /// by the caller.
+    pub(crate) async fn append_batch(&self, real: Vec<Item>, size: usize) -> Result<Vec<u64>> {
+        let now = clock::now();
+        let day = now.0 - now.0 % DAY_SECONDS;
+        let open_by = Some(Timestamp(day + OPEN_AFTER_DAYS * DAY_SECONDS));
+        let count = real.len();
+        let mut items: Vec<(usize, Item)> = real.into_iter().enumerate().collect();
+        for place in items.len()..size {
+            let draft = Draft::dummy(now);
+            items.push((place, Item { draft, open_by, about: None }));
+        }
+        for (_, item) in &mut items {
+            item.open_by = open_by;
+        }
+        shuffle(&mut items, self.options.entropy.as_ref());
+        let (places, items): (Vec<usize>, Vec<Item>) = items.into_iter().unzip();
+        let indexes = self.append(items).await?;
+        let mut found: Vec<(usize, u64)> = places.into_iter().zip(indexes).collect();
+        found.sort_unstable();
+        Ok(found.into_iter().take(count).map(|(_, index)| index).collect())
+    }
+
+    /// Opens sealed leaves: their openings are published, then named by leaves of their own.
+    pub(crate) async fn open_leaves(&self, mut indexes: Vec<u64>) -> Result<()> {
+        indexes.sort_unstable();
+        indexes.dedup();
+        for group in indexes.chunks(OPENINGS_PER_LEAF) {
+            let mut opened = Vec::new();
+            for index in group {
+                let kept = kept(&self.options, Row(*index))?.context("the log has no such leaf")?;
+                let opening: LeafOpening = serde_json::from_slice(&kept.opening)?;
+                self.options.files.publish_opening(*index, &kept.opening)?;
+                opened.push((*index, opening.digest()));
+            }
+            let draft = custody::acts::opened(clock::now(), &opened);
+            self.append(vec![Item { draft, open_by: None, about: None }]).await?;
+        }
+        Ok(())
+    }
+
+    /// Opens every sealed leaf whose day has come. Reads all leaves: once a day is enough.
+    pub(crate) async fn open_due(&self) -> Result<usize> {
+        let limit = clock::now().0 + OPEN_EARLY_SECONDS;
+        let mut due = Vec::new();
+        let leaves = self.options.read.scan(self.options.account, RecordKind::LogLeaf, Row(0));
+        for found in leaves {
+            let (row, _) = found?;
+            let Some(kept) = kept(&self.options, row)? else { continue };
+            let day = Leaf::decode(&kept.leaf)?.open_by();
+            let is_due = day.is_some_and(|day| day.0 <= limit);
+            if is_due && self.options.files.opening(row.0)?.is_none() {
+                due.push(row.0);
+            }
+        }
+        let count = due.len();
+        self.open_leaves(due).await?;
+        Ok(count)
+    }
+}
+
+/// Fisher and Yates, with chance that nobody can foresee.
+fn shuffle<T>(items: &mut [T], entropy: &dyn Entropy) {
+    for last in (1..items.len()).rev() {
+        let mut octets = [0; 16];
+        entropy.fill(&mut octets);
+        // 128 bits over a few places: the bias is not measurable.
+        let choice = u128::from_be_bytes(octets) % (u128::try_from(last).unwrap_or(0) + 1);
+        items.swap(last, usize::try_from(choice).unwrap_or(0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shuffle_keeps_everything_and_reaches_every_order() {
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..200 {
+            let mut items = [1, 2, 3];
+            shuffle(&mut items, &crate::entropy::OsEntropy);
+            let mut sorted = items;
+            sorted.sort_unstable();
+            assert_eq!(sorted, [1, 2, 3]);
+            seen.insert(items);
+        }
+        assert_eq!(seen.len(), 6);
+    }
+}

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from stage import Stage
 
-DNS = ("127.0.0.1", 15353)
 OFFSET = 10000
+DNS_PORT = 15353
 
 
 @dataclass
@@ -30,6 +30,7 @@ class Cell:
     stage: Stage
     name: str
     host: str
+    dns: str
     domain: str = ""
     process: subprocess.Popen | None = None
     keys: dict = field(default_factory=dict)
@@ -53,7 +54,7 @@ class Cell:
         self.stage.run("bailiwick", "init", "--cell", self.name, "--domain", self.domain,
                        "--entity", f"Bailiwick {self.name.upper()}", "--dir", self.name,
                        "--listen", self.host, "--port-offset", str(OFFSET),
-                       "--dns", f"{DNS[0]}:{DNS[1]}")
+                       "--dns", f"{self.dns}:{DNS_PORT}")
         self.keys = self.stage.json("bailiwick", "check", "--config", self.config, "--json")
 
     def edit(self, old: str, new: str) -> None:
@@ -122,7 +123,7 @@ def certificates(stage: Stage, cells: list[Cell]) -> ssl.SSLContext:
 def zone(stage: Stage, cells: list[Cell]) -> None:
     """The names the demo uses, and nothing else: no question leaves this machine."""
     lines = ["no-resolv", "no-hosts", "local=/example/", "local=/org/", "local=/#/",
-             f"listen-address={DNS[0]}", f"port={DNS[1]}", "bind-interfaces", "no-daemon", "cache-size=0",
+             f"listen-address={cells[0].dns}", f"port={DNS_PORT}", "bind-interfaces", "no-daemon", "cache-size=0",
              "txt-record=example.org,v=spf1 ip4:127.0.0.0/8 -all", "mx-host=example.org,mail.example.org,10",
              "address=/mail.example.org/127.0.0.13",
              "txt-record=_dmarc.example.org,v=DMARC1; p=none",

@@ -213,3 +213,14 @@ def arrived_under(cell: Cell, account: Account, subject: str, tls: ssl.SSLContex
         return bool(found[0].split())
     finally:
         client.logout()
+
+
+def second_batch(stage: Stage, cell: Cell, tls: ssl.SSLContext) -> str:
+    """One letter that arrives after the time that the order will name; its canary."""
+    word = corpus.canary(1_000_000)
+    client = cell.smtp(tls)
+    client.sendmail("bob@example.org", ["alice@ie.example"],
+                    f"From: bob@example.org\r\nTo: alice@ie.example\r\nSubject: later {word}\r\n\r\n{word}\r\n".encode())
+    client.quit()
+    stage.say("and one more, which arrives after the period that will be asked for")
+    return word

@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Check(Check),
     /// Accounts, addresses, the cell and its log, on a running cell.
     Admin(Admin),
+    /// Demands: what the desk's staff do, each with their own key.
+    Desk(crate::staff::cli::Desk),
 }
 
 #[derive(Debug, Args)]
@@ -47,9 +49,12 @@ pub(crate) struct Check {
 
 #[derive(Debug, Args)]
 pub(crate) struct Init {
-    /// The cell's short name: its jurisdiction in lower case, for example `ie`.
+    /// The cell's short name, for example `ie`.
     #[arg(long)]
     pub(crate) cell: String,
+    /// The State whose law governs it, in two letters. Default: the cell's name.
+    #[arg(long)]
+    pub(crate) jurisdiction: Option<String>,
     /// A mail domain of the cell. May be given more than once.
     #[arg(long, required = true)]
     pub(crate) domain: Vec<String>,

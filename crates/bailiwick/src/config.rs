@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 
+use desk::{HolderEntry, HolderOffice};
 use proto::address::Domain;
 use seal::escrow::EscrowPolicy;
 use vocab::{CellId, Custody, HolderId};
@@ -60,6 +61,8 @@ pub(crate) struct Config {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Cell {
     pub(crate) name: Spanned<String>,
+    /// The State whose law governs the accounts: two letters, which name its law pack.
+    pub(crate) jurisdiction: Spanned<String>,
     pub(crate) id: Spanned<String>,
     pub(crate) entity: String,
     pub(crate) hostname: Spanned<String>,
@@ -245,7 +248,13 @@ impl Config {
         };
         let config: Self = toml::from_str(text).map_err(|error| {
             let span = error.span().unwrap_or(0..0);
-            at(span, error.message().to_owned(), "see the comments that `bailiwick init` writes")
+            let what = error.message();
+            let cure = if what.contains("socket address") {
+                "write an address and a port, such as `192.0.2.1:25` or `[::]:25`"
+            } else {
+                "see the comments that `bailiwick init` writes"
+            };
+            at(span, what.to_owned(), cure)
         })?;
         config.check().map_err(|wrong| at(wrong.span, wrong.what, wrong.cure))?;
         Ok(config)
@@ -288,6 +297,9 @@ impl Cell {
                 "use 1 to 16 lower-case letters and digits, for example `ie`",
             ));
         }
+        self.jurisdiction.get_ref().parse::<law::Place>().map_err(|_| {
+            wrong(&self.jurisdiction, "not a State", "use its two letters, for example `ie`")
+        })?;
         self.id.get_ref().parse::<CellId>().map_err(|_| {
             wrong(&self.id, "not a cell identifier", "keep the value that `bailiwick init` wrote")
         })?;
@@ -305,6 +317,27 @@ impl Cell {
 }
 
 impl CustodyPolicy {
+    /// Every holder, as the desk's register has them.
+    pub(crate) fn entries(&self) -> Vec<HolderEntry> {
+        let groups = [
+            (&self.trustees, HolderOffice::Trustee),
+            (&self.vault, HolderOffice::Vault),
+            (&self.guards, HolderOffice::Guard),
+        ];
+        let entry = |holder: &Holder, office: HolderOffice| {
+            let id = holder.id.get_ref().parse().ok()?;
+            let key = holder.key.get_ref().clone();
+            Some(HolderEntry { holder: id, name: holder.name.clone(), office, key })
+        };
+        let named =
+            groups.into_iter().filter_map(|(group, office)| Some((group.as_ref()?, office)));
+        named
+            .flat_map(|(group, office)| {
+                group.holders.iter().filter_map(move |one| entry(one, office))
+            })
+            .collect()
+    }
+
     fn check(&self) -> Result<(), Wrong> {
         let groups = [(&self.trustees, Custody::Trustee), (&self.vault, Custody::Managed)];
         for group in [&self.trustees, &self.vault, &self.guards].into_iter().flatten() {
@@ -395,4 +428,71 @@ fn check_domain(domain: &Spanned<String>) -> Result<(), Wrong> {
 /// The 1-based line that holds this octet.
 fn line_of(text: &str, octet: usize) -> usize {
     text.bytes().take(octet).filter(|byte| *byte == b'\n').count() + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The shortest file a cell can be served from.
+    const SHORTEST: &str = "[cell]\nname = \"ie\"\nid = \"00112233445566778899aabbccddeeff\"\n\
+        entity = \"\"\nhostname = \"mx.ie.example\"\ndomains = [\"ie.example\"]\n\
+        data = \"data\"\nkeys = \"/secret/cell.keys\"\nadmin_socket = \"admin.sock\"\n\
+        [tls]\ncertificate = \"tls.crt\"\nkey = \"tls.key\"\n";
+
+    #[test]
+    fn what_is_left_out_has_its_default_and_listens_nowhere() {
+        let config = Config::parse(SHORTEST, "f").unwrap();
+        assert!(config.mx.is_none() && config.submission.is_none() && config.imap.is_none());
+        assert!(config.relay.is_none() && config.http.is_none() && config.dkim.is_none());
+        assert_eq!(config.limits.message_octets_max, 50 << 20);
+        assert_eq!(config.outbound.port, 25);
+        for custody in [Custody::Sealed, Custody::Trustee, Custody::Managed] {
+            assert!(config.custody.escrow(CellId([1; 16]), custody).is_none());
+        }
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_file() {
+        let mut config = Config::parse(SHORTEST, "f").unwrap();
+        config.anchor(Path::new("/cells/ie"));
+        assert_eq!(config.cell.data, Path::new("/cells/ie/data"));
+        assert_eq!(config.tls.key, Path::new("/cells/ie/tls.key"));
+        assert_eq!(config.cell.keys, Path::new("/secret/cell.keys"));
+    }
+
+    #[test]
+    fn lines_are_counted_from_1() {
+        assert_eq!(line_of("", 0), 1);
+        assert_eq!(line_of("a\nb\n", 1), 1);
+        assert_eq!(line_of("a\nb\n", 2), 2);
+        assert_eq!(line_of("a\n", 99), 2);
+    }
+
+    /// A broken file is refused at one of its lines, with a cure.
+    fn judge(text: &str) {
+        let Err(error) = Config::parse(text, "f") else { return };
+        let ConfigError::Line { line, what, cure, .. } = error else { panic!("{error}") };
+        assert!((1..=text.lines().count() + 1).contains(&line), "line {line} of {text}");
+        assert!(!what.is_empty() && !cure.is_empty());
+    }
+
+    #[test]
+    fn every_cut_and_every_changed_octet_is_judged() {
+        let template = include_str!("cell.toml");
+        for text in [SHORTEST, template] {
+            for at in (0..text.len()).filter(|at| text.is_char_boundary(*at)) {
+                let (before, after) = text.split_at(at);
+                judge(before);
+                judge(after);
+            }
+        }
+        for at in 0..SHORTEST.len() {
+            for octet in [0, b'\n', b'"', b'[', b'=', b'#', 0x7f] {
+                let mut changed = SHORTEST.as_bytes().to_vec();
+                changed[at] = octet;
+                judge(str::from_utf8(&changed).unwrap());
+            }
+        }
+    }
 }

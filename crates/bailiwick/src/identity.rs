@@ -17,6 +17,9 @@ use crate::config::Config;
 pub(crate) struct Identity {
     pub(crate) name: String,
     pub(crate) id: String,
+    /// The legal entity that answers for the cell, and the State whose law governs it.
+    pub(crate) entity: String,
+    pub(crate) jurisdiction: String,
     pub(crate) hostname: String,
     /// The key the log's checkpoints are signed with.
     pub(crate) log_key: String,
@@ -47,8 +50,10 @@ pub(crate) fn cosigner(config: &Config, keys: &CellKeys) -> Result<tlog::Cosigne
 /// The signer of outgoing letters, if the configuration names DKIM keys.
 pub(crate) fn dkim_signer(config: &Config, keys: &CellKeys) -> Result<Option<Signer>> {
     let Some(dkim) = &config.dkim else { return Ok(None) };
-    let rsa_key = std::fs::read_to_string(&dkim.rsa_key)
-        .with_context(|| format!("cannot read `{}`", dkim.rsa_key.display()))?;
+    let rsa_key = std::fs::read_to_string(&dkim.rsa_key).with_context(|| {
+        let path = dkim.rsa_key.display();
+        format!("cannot read `{path}`; change `rsa_key` in [dkim], or take out [dkim]")
+    })?;
     let signer = Signer::new(SignerOptions {
         domains: &domains(&config.cell.domains)?,
         ed25519_seed: keys.dkim_seed(),
@@ -69,12 +74,14 @@ pub(crate) fn domains(texts: &[Spanned<String>]) -> Result<Vec<Domain>> {
 pub(crate) fn cell_keys(config: &Config) -> Result<CellKeys> {
     let path = &config.cell.keys;
     let text = std::fs::read_to_string(path).map(zeroize::Zeroizing::new);
-    let text =
-        text.with_context(|| format!("cannot read the cell's keys, `{}`", path.display()))?;
+    let text = text.with_context(|| {
+        let path = path.display();
+        format!("cannot read the cell's keys, `{path}`; change `keys` in [cell]")
+    })?;
     let keys = CellKeys::decode(&text).with_context(|| format!("in `{}`", path.display()))?;
     anyhow::ensure!(
         keys.cell() == config.cell.cell_id(),
-        "`{}` holds the keys of another cell: {}",
+        "`{}` holds the keys of another cell, {}; change `keys` in [cell]",
         path.display(),
         keys.cell()
     );
@@ -88,6 +95,8 @@ impl Identity {
         Ok(Self {
             name: config.cell.name.get_ref().clone(),
             id: keys.cell().to_string(),
+            entity: config.cell.entity.clone(),
+            jurisdiction: config.cell.jurisdiction.get_ref().clone(),
             hostname: config.cell.hostname.get_ref().clone(),
             log_key: log_signer(config, keys)?.verifier_key().to_string(),
             witness_key: cosigner(config, keys)?.verifier_key().to_string(),
@@ -100,6 +109,7 @@ impl Identity {
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines = vec![
             format!("cell         {} ({})", self.name, self.id),
+            format!("entity       {}, under the law of {}", self.entity, self.jurisdiction),
             format!("host         {}", self.hostname),
             format!("log key      {}", self.log_key),
             format!("witness key  {}", self.witness_key),

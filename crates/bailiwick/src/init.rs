@@ -73,10 +73,8 @@ fn listen(args: &Init, port: u16) -> Result<SocketAddr> {
 }
 
 fn quoted<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
-    let items: Vec<String> = items
-        .into_iter()
-        .map(|item| format!("\"{}\"", item.to_string().escape_default()))
-        .collect();
+    let items: Vec<String> =
+        items.into_iter().map(|item| toml::Value::String(item.to_string()).to_string()).collect();
     items.join(", ")
 }
 
@@ -87,6 +85,7 @@ fn configuration(args: &Init, id: CellId, hostname: &str) -> Result<String> {
     let entity = if args.entity.is_empty() { &args.cell } else { &args.entity };
     let values = [
         ("@cell@", quoted([&args.cell])),
+        ("@jurisdiction@", quoted([args.jurisdiction.as_ref().unwrap_or(&args.cell)])),
         ("@id@", id.to_string()),
         ("@entity@", quoted([entity])),
         ("@hostname@", quoted([hostname])),

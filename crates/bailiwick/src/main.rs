@@ -17,6 +17,7 @@ mod listen;
 mod log;
 mod network;
 mod serve;
+mod staff;
 mod tls;
 
 use std::process::ExitCode;
@@ -54,6 +55,10 @@ fn run(cli: Cli) -> Result<ExitCode> {
             let answer = admin::client::ask(&config.cell.admin_socket, &request(args.command)?)?;
             return show(&answer, args.json);
         }
+        Command::Desk(args) => {
+            let json = args.json;
+            return show(&staff::run(args)?, json);
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -61,6 +66,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
 fn check(args: &cli::Check) -> Result<()> {
     let config = Config::load(&args.config.config)?;
     let identity = Identity::of(&config, &identity::cell_keys(&config)?)?;
+    tls::check(&config.tls)?;
     if args.json {
         println!("{}", serde_json::to_string(&identity)?);
     } else {

@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use vocab::Timestamp;
 
 use crate::admin;
-use crate::cell::Cell;
+use crate::cell::{self, Cell};
 use crate::clock::{self, SystemClock};
 use crate::config::{Config, Listener};
 use crate::entropy::OsEntropy;
@@ -72,6 +72,7 @@ async fn serve(config: Config) -> Result<()> {
         move || Whole::open(config, stop)
     });
     let whole = whole.await??;
+    whole.cell.keeper.log_standing(&whole.cell.config).await?;
     let mut tasks = JoinSet::new();
     whole.listen(&mut tasks, &stop).await?;
     tracing::info!(cell = whole.cell.config.cell.name.get_ref(), "the cell is serving");
@@ -269,7 +270,8 @@ impl Whole {
         let config = &base.config;
         let tls = TlsServer::new(tls::server(&config.tls)?);
         let ca = config.tls.peer_ca.as_deref();
-        let relay_tls = ca.map(|ca| tls::relay_server(&config.tls, ca)).transpose()?;
+        let cells = || config.peers.iter().map(|peer| peer.relay_name.as_str());
+        let relay_tls = ca.map(|ca| tls::relay_server(&config.tls, ca, cells())).transpose()?;
         let door = base.door()?;
         let inbound = Arc::new(base.inbound(&door, &tls, stop.clone())?);
         let append_octets = config.limits.message_octets_max;
@@ -284,8 +286,14 @@ impl Whole {
         let keeper = Arc::new(open_keeper(config, &base.keys, &base.store)?);
         let witness = Arc::new(open_witness(config, &base.keys)?);
         let queue = Arc::clone(&inbound.queue);
+        let place = config.cell.jurisdiction.get_ref().parse()?;
+        let desk = cell::desk::open(&base.keys, &base.store, place, Arc::clone(&base.entropy))?;
+        let logging = tokio::sync::Mutex::new(());
         let Base { config, keys, store, entropy, routes, .. } = base;
-        let cell = Cell { config, keys, store, entropy, routes, keeper, witness, queue };
+        let cell =
+            Cell { config, keys, store, entropy, routes, keeper, witness, desk, logging, queue };
+        cell.catch_up()?;
+        cell.enrol_holders()?;
         Ok(Self {
             cell: Arc::new(cell),
             inbound,
@@ -311,6 +319,7 @@ impl Whole {
         let socket = admin::server::bind(&config.cell.admin_socket)?;
         tasks.spawn(admin::server::serve(socket, Arc::clone(&self.cell), stop.clone()));
         tasks.spawn(Arc::clone(&self.cell.queue).run(stop.clone()));
+        tasks.spawn(Arc::clone(&self.cell).keep_log(stop.clone()));
         let (keeper, stop) = (Arc::clone(&self.cell.keeper), stop.clone());
         tasks.spawn(async move { keeper.run(stop).await });
         Ok(())
@@ -357,19 +366,19 @@ impl Whole {
     }
 
     async fn listen_http(&self, tasks: &mut JoinSet<()>, stop: &Stop) -> Result<()> {
-        let Some(http) = &self.cell.config.http else { return Ok(()) };
-        let socket = bind("http", http.listen).await?;
+        let Some(Listener { listen, connections_max }) = &self.cell.config.http else {
+            return Ok(());
+        };
+        let socket = bind("http", *listen).await?;
         let router = log::http::router(log::http::Public {
             files: Files::at(self.cell.config.cell.data.join("log")),
             witness: Arc::clone(&self.cell.witness),
         });
-        let stopping = listen::stopped(stop.clone());
-        tasks.spawn(async move {
-            let served = axum::serve(socket, router).with_graceful_shutdown(stopping).into_future();
-            if let Err(error) = served.await {
-                tracing::error!(%error, "the log is no longer served");
-            }
-        });
+        let stopping = stop.clone();
+        let handle = move |stream: TcpStream, _peer: SocketAddr| {
+            log::http::serve(stream, router.clone(), stopping.clone())
+        };
+        tasks.spawn(listen::accept("http", socket, *connections_max, stop.clone(), handle));
         Ok(())
     }
 

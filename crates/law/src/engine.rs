@@ -14,7 +14,7 @@ use cedar_policy::{
 use jiff::civil::Date;
 
 use crate::citation::Citation;
-use crate::facts::{Fact, Facts, Gag, Instrument, Item, Value};
+use crate::facts::{Fact, Facts, Instrument, Item, NonDisclosure, Value};
 use crate::limits::{Limit, limit, merge};
 use crate::opinion::{
     Assessment, Clocks, Decision, Grounds, Note, Notice, NoticeDuty, Opinion, Part, Produce, Route,
@@ -376,8 +376,9 @@ fn route(pack: &Pack, rule: &Rule) -> Option<Route> {
 fn notice(pack: &Pack, rule: &Rule, facts: &Facts) -> Option<Notice> {
     let entry = pack.notice(rule.notice.as_deref()?)?;
     let secrecy_until = match facts.gag {
-        Fact::Known(Gag::Order { until }) => until,
-        Fact::Known(Gag::None | Gag::Asked | Gag::Statutory) | Fact::Unknown => None,
+        Fact::Known(NonDisclosure::Order { until }) => until,
+        Fact::Known(NonDisclosure::None | NonDisclosure::Asked | NonDisclosure::Statutory)
+        | Fact::Unknown => None,
     };
     Some(Notice {
         duty: entry.duty,
@@ -492,9 +493,9 @@ fn assemble(facts: &Facts, parts: Vec<Part>, clocks: Clocks) -> Assessment {
 fn secrecy(facts: &Facts) -> Secrecy {
     match facts.gag {
         Fact::Unknown => Secrecy::Unknown,
-        Fact::Known(Gag::None) => Secrecy::None,
-        Fact::Known(Gag::Asked) => Secrecy::AskedOnly,
-        Fact::Known(Gag::Statutory) => Secrecy::Binds { until: None },
-        Fact::Known(Gag::Order { until }) => Secrecy::Binds { until },
+        Fact::Known(NonDisclosure::None) => Secrecy::None,
+        Fact::Known(NonDisclosure::Asked) => Secrecy::AskedOnly,
+        Fact::Known(NonDisclosure::Statutory) => Secrecy::Binds { until: None },
+        Fact::Known(NonDisclosure::Order { until }) => Secrecy::Binds { until },
     }
 }

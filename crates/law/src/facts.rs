@@ -234,7 +234,7 @@ impl From<Custody> for KeyHolder {
 /// A duty of secrecy that comes with a demand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Gag {
+pub enum NonDisclosure {
     /// None is claimed.
     None,
     /// It is asked for, without an order.
@@ -248,7 +248,7 @@ pub enum Gag {
     },
 }
 
-impl Said for Gag {
+impl Said for NonDisclosure {
     fn say(&self, name: &'static str, out: &mut Vec<(&'static str, Value)>) {
         let word = match self {
             Self::None => "none",
@@ -257,7 +257,7 @@ impl Said for Gag {
             Self::Order { until: Some(_) } => "order",
             Self::Order { until: None } => "order_without_end",
         };
-        out.push((name, Value::Word("Gag", word.to_owned())));
+        out.push((name, Value::Word("NonDisclosure", word.to_owned())));
     }
 }
 
@@ -421,7 +421,7 @@ facts! {
         /// Whether, and how, an emergency is claimed.
         emergency: Emergency,
         /// The duty of secrecy claimed.
-        gag: Gag,
+        gag: NonDisclosure,
         /// Whether execution is stayed.
         stayed: bool,
         /// The State the person lives in, on the best evidence.

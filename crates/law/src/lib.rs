@@ -23,8 +23,8 @@ pub use citation::{Citation, Mark};
 pub use deadline::{Calendar, Moment, ParseMomentError, When};
 pub use engine::{Under, Unfit, assess};
 pub use facts::{
-    Channel, Emergency, EnforcingAuthority, Fact, Facts, Gag, Instrument, Item, KeyHolder, Role,
-    Venue,
+    Channel, Emergency, EnforcingAuthority, Fact, Facts, Instrument, Item, KeyHolder,
+    NonDisclosure, Role, Venue,
 };
 pub use jiff::civil::Date;
 pub use opinion::{

@@ -112,7 +112,8 @@ impl Dns {
 }
 
 fn refusal(error: &Error) -> LookupError {
-    let says_no = |code: &ResponseCode| [ResponseCode::NXDomain, ResponseCode::NoError].contains(code);
+    let says_no =
+        |code: &ResponseCode| [ResponseCode::NXDomain, ResponseCode::NoError].contains(code);
     if let Error::Dns(DnsError::RecordNotFound(code)) = error
         && says_no(code)
     {

@@ -49,7 +49,7 @@ impl Notice<'_> {
         let _ = write!(
             out,
             "Return-Path: <>\r\n\
-             From: Mail delivery <postmaster@{host}>\r\n\
+             From: Mail delivery <postmaster@{domain}>\r\n\
              To: <{to}>\r\n\
              Subject: Undelivered mail returned to sender\r\n\
              Date: {now}\r\n\
@@ -71,6 +71,8 @@ impl Notice<'_> {
              Content-Transfer-Encoding: 8bit\r\n\
              \r\n",
             host = self.hostname,
+            // The sender is one of ours, so their domain has a postmaster of ours.
+            domain = self.to.rsplit_once('@').map_or(self.hostname, |(_, domain)| domain),
             to = self.to,
             now = date(self.now),
             text = self.text(),

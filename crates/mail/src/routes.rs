@@ -290,3 +290,20 @@ impl Routes {
         (held.lookup_key() == key).then_some(route)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_is_written_as_specified() {
+        // specs/cell-rows.md §5
+        let address = "alice@ie.example".to_owned();
+        let route = Route { address, account: [1; 16], is_alias: true };
+        let octets = crate::mailbox::encode(&route);
+        let hex: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+        let expected =
+            ["8370616c6963654069652e6578616d706c65", "50", &"01".repeat(16), "f5"].concat();
+        assert_eq!(hex, expected);
+    }
+}

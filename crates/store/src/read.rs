@@ -79,7 +79,7 @@ impl Read {
     ///
     /// # Errors
     /// See [`ReadError`].
-    pub fn get_range(
+    pub fn range(
         &self,
         account: AccountId,
         kind: RecordKind,

@@ -18,9 +18,9 @@ use vocab::Timestamp;
 const OPENING_BYTES_MAX: usize = 1024 * 1024;
 
 /// A log's files in a directory.
-struct Folder(PathBuf);
+struct LogFiles(PathBuf);
 
-impl Folder {
+impl LogFiles {
     fn read(&self, resource: Resource, limit: usize) -> Result<Vec<u8>, SourceError> {
         let path = self.0.join(resource.to_string());
         if !path.is_file() {
@@ -31,7 +31,7 @@ impl Folder {
     }
 }
 
-impl TileSource for Folder {
+impl TileSource for LogFiles {
     fn tile(&self, level: u8, index: u64, width: u16) -> Result<Vec<u8>, SourceError> {
         self.read(Resource::Tile { level, index, width }, 8192)
     }
@@ -121,7 +121,7 @@ pub(crate) fn check(
         accepted.witnesses.iter().map(|(key, at)| format!("`{}` on {}", key.name(), utc(*at)));
     report.pass(format!("Cosigned by {}", names.collect::<Vec<_>>().join(" and ")));
     let mut seen = Seen::default();
-    let source = Folder(folder.to_owned());
+    let source = LogFiles(folder.to_owned());
     let audited =
         tlog::audit(&source, &accepted.checkpoint, |index, entry| seen.entry(index, entry));
     let what =

@@ -43,16 +43,46 @@ impl From<vocab::Custody> for Custody {
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub(crate) enum Request {
-    AccountCreate { address: String, custody: Custody, password: Option<String> },
+    AccountCreate {
+        address: String,
+        custody: Custody,
+        password: Option<String>,
+    },
     AccountList,
-    AccountMap { address: String },
-    AppPasswordAdd { address: String, secret: String, scope: u8 },
-    AppPasswordRevoke { address: String, secret: String, slot: String },
-    AliasAdd { alias: String, address: String },
-    AliasRemove { alias: String },
+    AccountMap {
+        address: String,
+    },
+    AppPasswordAdd {
+        address: String,
+        secret: String,
+        scope: u8,
+    },
+    AppPasswordRevoke {
+        address: String,
+        secret: String,
+        slot: String,
+    },
+    AliasAdd {
+        alias: String,
+        address: String,
+    },
+    AliasRemove {
+        alias: String,
+    },
     Cell,
     Log,
     Queue,
+    /// The account an address leads to, for a clerk who enters a demand.
+    AccountOf {
+        address: String,
+    },
+    StaffEnrol {
+        staff: Box<desk::Staff>,
+    },
+    Trust,
+    Desk {
+        signed: Box<desk::Signed>,
+    },
 }
 
 /// An answer.
@@ -85,6 +115,19 @@ pub(crate) enum Answer {
     Queue {
         waiting: u64,
         delivering: u64,
+    },
+    Account {
+        account: String,
+    },
+    Trust {
+        policy: String,
+    },
+    /// A key was made on this machine; this is its public half.
+    Made {
+        public: String,
+    },
+    Desk {
+        said: Box<desk::Answer>,
     },
     /// It was not done.
     Refused {

@@ -59,6 +59,10 @@ pub(crate) fn text(answer: &Answer) -> Result<String, String> {
         Answer::Queue { waiting, delivering } => {
             vec![format!("waiting     {waiting}"), format!("delivering  {delivering}")]
         }
+        Answer::Account { account } => vec![account.clone()],
+        Answer::Trust { policy } => vec![policy.clone()],
+        Answer::Made { public } => vec![public.clone()],
+        Answer::Desk { said } => vec![crate::staff::show::text(said)],
         Answer::Refused { what, cure } => return Err(format!("{what}\n  cure: {cure}")),
     };
     Ok(lines.join("\n"))

@@ -112,5 +112,9 @@ async fn carry_out(cell: &Arc<Cell>, request: Request) -> Result<Answer, Refusal
         Request::Cell => cell.describe(),
         Request::Log => cell.describe_log().await,
         Request::Queue => cell.describe_queue(),
+        Request::AccountOf { address } => cell.find_account(&address),
+        Request::StaffEnrol { staff } => cell.enrol_staff(*staff).await,
+        Request::Trust => cell.trust().await,
+        Request::Desk { signed } => cell.at_desk(*signed).await,
     }
 }

@@ -5,7 +5,7 @@
 use custody::user::{self, Attempt, CreateAccount, Locked, Record};
 use mail::routes::{Destination, RouteError};
 use seal::slot::Scope;
-use store::Batch;
+use store::{Batch, CommitError};
 use vocab::{AccountId, Custody, RecordKind, Row};
 
 use super::Cell;
@@ -24,6 +24,17 @@ impl From<RouteError> for Refusal {
             RouteError::Failed | RouteError::Tampered => "see the server's log",
         };
         Self::new(error.to_string(), cure)
+    }
+}
+
+/// A full disk is the administrator's to mend; what else fails a commit is not.
+pub(super) fn not_stored(what: &str, error: &CommitError) -> Refusal {
+    match error {
+        CommitError::Full => RouteError::Full.into(),
+        CommitError::TooLarge
+        | CommitError::Exists
+        | CommitError::Conflict
+        | CommitError::Stopped => Refusal::failed(what, error),
     }
 }
 
@@ -49,7 +60,7 @@ impl Cell {
             batch.put(record.kind, record.row, record.bytes)
         });
         let stored = self.store.append().commit(batch).await;
-        stored.map_err(|error| Refusal::failed("the account was not stored", &error))?;
+        stored.map_err(|error| not_stored("the account was not stored", &error))?;
         self.routes.add(&address, account, false).await?;
         self.log_staff_act(account, "account made").await?;
         Ok(Answer::Created {
@@ -138,6 +149,11 @@ impl Cell {
         self.routes.remove(&Self::address(alias)?).await?;
         self.log_staff_act(account, "address removed").await?;
         Ok(Answer::Done)
+    }
+
+    /// The identifier of the account an address leads to.
+    pub(crate) fn find_account(&self, address: &str) -> Result<Answer, Refusal> {
+        Ok(Answer::Account { account: self.account_of(address)?.to_string() })
     }
 
     /// Every account, without its addresses.

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod describe;
+pub(crate) mod desk;
 mod unlockers;
 
 use std::sync::Arc;
@@ -33,6 +34,9 @@ pub(crate) struct Cell {
     pub(crate) routes: Arc<Routes>,
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) witness: Arc<WitnessKeeper>,
+    pub(crate) desk: ::desk::Desk,
+    /// One writer of the desk's leaves at a time.
+    pub(crate) logging: tokio::sync::Mutex<()>,
     pub(crate) queue: Arc<mail::queue::Queue>,
 }
 

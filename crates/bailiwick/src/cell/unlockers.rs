@@ -9,6 +9,7 @@ use vocab::{AccountId, SlotId};
 use zeroize::Zeroizing;
 
 use super::Cell;
+use super::accounts::not_stored;
 use crate::admin::protocol::Answer;
 use crate::admin::server::Refusal;
 use crate::clock;
@@ -105,7 +106,7 @@ impl Cell {
             Err(CommitError::Conflict) => {
                 Err(Refusal::new("the account changed meanwhile", "do it again"))
             }
-            Err(error) => Err(Refusal::failed("the change was not stored", &error)),
+            Err(error) => Err(not_stored("the change was not stored", &error)),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! Refs: C2SP tlog-tiles, tlog-witness.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -12,12 +13,24 @@ use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use tlog::{REQUEST_BYTES_MAX, Resource};
+use tokio::net::TcpStream;
 use vocab::Digest;
 
 use super::files::Files;
 use super::witness::WitnessKeeper;
 use crate::clock;
+use crate::listen::{Stop, stopped};
+
+/// How long the head of a request may take.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long one connection may last; whoever reads the whole log comes again.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+/// How long a request that has begun may go on after that, or after a stop.
+const GOODBYE: Duration = Duration::from_secs(5);
 
 /// What the routes need.
 #[derive(Clone)]
@@ -36,6 +49,23 @@ pub(crate) fn router(public: Public) -> Router {
         .route("/witness/{origin}/checkpoint", get(witnessed))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
         .with_state(public)
+}
+
+/// Serves one connection to its end, which a stop brings nearer.
+pub(crate) async fn serve(stream: TcpStream, router: Router, stop: Stop) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    tokio::pin!(connection);
+    tokio::select! {
+        // What a stranger's connection died of is of no interest.
+        _ = connection.as_mut() => return,
+        () = stopped(stop) => {}
+        () = tokio::time::sleep(CONNECTION_TIMEOUT) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    drop(tokio::time::timeout(GOODBYE, connection).await);
 }
 
 async fn checkpoint(State(public): State<Public>) -> Response {

@@ -49,7 +49,7 @@ pub(super) struct Kept {
     #[cbor(n(1), with = "minicbor::bytes")]
     pub(super) opening: Vec<u8>,
     #[n(2)]
-    about: Option<u64>,
+    pub(super) about: Option<u64>,
 }
 
 /// Another cell, as a witness of this log.
@@ -268,6 +268,18 @@ impl Keeper {
             state.note.signatures().iter().any(|line| witness.key.claims(line))
         };
         self.options.witnesses.iter().filter(signed).map(|w| w.key.name().to_owned()).collect()
+    }
+
+    /// The desk's events that leaves are about, with the leaves' indexes.
+    pub(crate) fn abouts(&self) -> Result<Vec<(Row, u64)>> {
+        let rows = self.options.read.scan(self.options.account, RecordKind::LogLeaf, Row(0));
+        let mut abouts = Vec::new();
+        for found in rows {
+            let (row, _) = found?;
+            let about = kept(&self.options, row)?.and_then(|kept| kept.about);
+            abouts.extend(about.map(|event| (Row(event), row.0)));
+        }
+        Ok(abouts)
     }
 
     /// The newest checkpoint, with its cosignatures.

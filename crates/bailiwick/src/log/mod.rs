@@ -10,6 +10,9 @@ mod files;
 pub(crate) mod http;
 mod keeper;
 mod sealed;
+mod standing;
+#[cfg(test)]
+mod tests;
 mod witness;
 
 pub(crate) use files::Files;

@@ -65,6 +65,19 @@ impl Keeper {
         Ok(())
     }
 
+    /// Those of these leaves that are sealed and not opened.
+    pub(crate) fn still_sealed(&self, indexes: Vec<u64>) -> Result<Vec<u64>> {
+        let mut out = Vec::new();
+        for index in indexes {
+            let kept = kept(&self.options, Row(index))?.context("the log has no such leaf")?;
+            let sealed = Leaf::decode(&kept.leaf)?.act.is_none();
+            if sealed && self.options.files.opening(index)?.is_none() {
+                out.push(index);
+            }
+        }
+        Ok(out)
+    }
+
     /// Opens every sealed leaf whose day has come. Reads all leaves: once a day is enough.
     pub(crate) async fn open_due(&self) -> Result<usize> {
         let limit = clock::now().0 + OPEN_EARLY_SECONDS;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use anyhow::{Context, Result};
-use tlog::{Answer, Outcome, VerifierKey, Witness};
+use tlog::{Answer, Outcome, Witness};
 use vocab::{Digest, Timestamp};
 
 use super::files;
@@ -34,11 +34,6 @@ impl WitnessKeeper {
             }
         }
         Ok(Self { witness: Mutex::new(witness), folder })
-    }
-
-    /// The key others check our cosignatures with.
-    pub(crate) fn key(&self) -> Option<VerifierKey> {
-        self.witness.lock().ok().map(|witness| witness.verifier_key().clone())
     }
 
     /// The last checkpoint cosigned for the log whose origin has this digest.

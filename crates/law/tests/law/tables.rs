@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use bailiwick_law::{
-    Assessment, Channel, Date, Emergency, EnforcingAuthority, Facts, Gag, Instrument, Item,
-    KeyHolder, Moment, Packs, Place, Role, Venue, assess,
+    Assessment, Channel, Date, Emergency, EnforcingAuthority, Facts, Instrument, Item, KeyHolder,
+    Moment, NonDisclosure, Packs, Place, Role, Venue, assess,
 };
 use vocab::DataCategory;
 
@@ -60,7 +60,7 @@ fn flawless(
     facts.offence_max_months = 60.into();
     facts.enforcing_authority = EnforcingAuthority::Notified.into();
     facts.emergency = Emergency::No.into();
-    facts.gag = Gag::None.into();
+    facts.gag = NonDisclosure::None.into();
     facts.residence = cell.into();
     facts
 }

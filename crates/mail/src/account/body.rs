@@ -78,7 +78,7 @@ impl Account {
             Some(whole) => whole.clone(),
             None => self
                 .read
-                .get_range(self.id, body, at, 0..PREFIX_BYTES as u64)
+                .range(self.id, body, at, 0..PREFIX_BYTES as u64)
                 .map_err(failed)?
                 .ok_or(ReadBodyError::Gone)?,
         };
@@ -122,7 +122,7 @@ impl Content {
             }
             None => self
                 .read
-                .get_range(
+                .range(
                     self.account,
                     RecordKind::LetterBody,
                     Row(self.letter_row),

@@ -143,7 +143,7 @@ impl Account {
         let later = |_| Left::Later;
         let length = self.read.len(self.id, body.0, body.1).map_err(later)?;
         let prefix = 0..PREFIX_BYTES as u64;
-        let prefix = self.read.get_range(self.id, body.0, body.1, prefix).map_err(later)?;
+        let prefix = self.read.range(self.id, body.0, body.1, prefix).map_err(later)?;
         let (length, prefix) = length.zip(prefix).ok_or(Left::Altered)?;
         let prefix = prefix.first_chunk::<PREFIX_BYTES>().ok_or(Left::Altered)?;
         opened.ingest.check_body(prefix, length).map_err(altered)?;

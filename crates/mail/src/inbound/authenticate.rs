@@ -26,6 +26,9 @@ use crate::routes::Peer;
 /// Signatures of one message that are looked at (RFC 6376 §8.4 asks for a limit).
 const SIGNATURES_MAX: usize = 10;
 
+/// Said of a message without exactly one author domain (RFC 8601 §2.7.7: a method of our own).
+const AUTHOR_UNCLEAR: &str = ";\r\n\tx-author=none";
+
 /// What is to be done with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Disposition {
@@ -94,8 +97,7 @@ async fn check_all(dns: &Dns, hostname: &str, origin: &Origin<'_>, message: &[u8
         // RFC 8601 §2.7.1: no signature is a result too.
         results.push_str(";\r\n\tdkim=none");
     }
-    let policy = AuthenticationResults::new("").with_dmarc_result(&dmarc);
-    results.push_str(&policy.to_string());
+    results.push_str(&AuthenticationResults::new("").with_dmarc_result(&dmarc).to_string());
     let mut disposition = match (dmarc.result(), dmarc.policy()) {
         (DmarcResult::Fail(_) | DmarcResult::PermError(_), Policy::Reject) => Disposition::Reject,
         (DmarcResult::Fail(_) | DmarcResult::PermError(_), Policy::Quarantine) => Disposition::Junk,
@@ -106,6 +108,7 @@ async fn check_all(dns: &Dns, hostname: &str, origin: &Origin<'_>, message: &[u8
     // are how one shows a name without proving it.
     if disposition == Disposition::Accept && !has_one_author_domain(message, &parsed.from) {
         disposition = Disposition::Junk;
+        results.push_str(AUTHOR_UNCLEAR);
     }
     Verdict { results, disposition }
 }
@@ -125,6 +128,7 @@ pub(super) fn believed(message: &[u8], peers: &[Arc<Peer>]) -> Verdict {
         first.filter(|field| peers.iter().any(|peer| trace::claims(field.value, &peer.relay_name)));
     let results = first.map(|field| String::from_utf8_lossy(field.value.trim_ascii()).into_owned());
     let results = results.unwrap_or_default();
-    let junk = results.contains("dmarc=fail") && results.contains("policy.dmarc=quarantine");
+    let quarantined = results.contains("dmarc=fail") && results.contains("policy.dmarc=quarantine");
+    let junk = quarantined || results.contains(AUTHOR_UNCLEAR.trim_start_matches(";\r\n\t"));
     Verdict { results, disposition: if junk { Disposition::Junk } else { Disposition::Accept } }
 }

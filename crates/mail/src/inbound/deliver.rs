@@ -14,13 +14,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use custody::user::{Locked, MANIFEST_ROW};
-use seal::epoch::EpochPublic;
+use seal::epoch::{EpochPublic, epoch_of};
 use seal::letter::{Chain, ClosedLetter, LetterSealer};
+use seal::mac::sha256;
 use seal::sign::SigningKey;
 use seal::{Entropy, SealError};
 use store::{Append, Batch, CommitError, Read};
 use tokio::sync::oneshot;
-use vocab::{AccountId, LetterId, RecordKind, Row, Timestamp};
+use vocab::{AccountId, Digest, Epoch, LetterId, RecordKind, Row, Timestamp};
 
 use crate::letter::Head;
 use crate::runtime::Clock;
@@ -110,8 +111,15 @@ struct Lane {
     waiting: Mutex<Vec<Waiting>>,
     /// Where its chain stands, if that is known; one commit at a time.
     chain: tokio::sync::Mutex<Option<Chain>>,
-    /// The manifest as last checked, and the epochs it lists.
-    keystore: Mutex<Option<(Bytes, Arc<Locked>)>>,
+    /// Where letters go, as last checked.
+    target: Mutex<Option<Target>>,
+}
+
+/// The epoch that receives: as long as the manifest and the month are these.
+struct Target {
+    manifest: Digest,
+    month: Epoch,
+    public: EpochPublic,
 }
 
 struct Waiting {
@@ -168,12 +176,14 @@ impl Deliverer {
         let read = &self.options.read;
         let failed = |_| DeliverError::Failed;
         let now = self.options.clock.now();
+        let month = epoch_of(now);
         for _ in 0..5 {
-            let manifest = read.get(account, RecordKind::Manifest, MANIFEST_ROW).map_err(failed)?;
-            let manifest = manifest.ok_or(DeliverError::NoKeys)?;
-            let known = hold(&lane.keystore).clone().filter(|(checked, _)| *checked == manifest);
-            if let Some((_, locked)) = known {
-                return locked.arrival(now).ok_or(DeliverError::NoKeys);
+            let found = read.get(account, RecordKind::Manifest, MANIFEST_ROW).map_err(failed)?;
+            let manifest = sha256(&[&found.ok_or(DeliverError::NoKeys)?]);
+            if let Some(known) = hold(&lane.target).as_ref()
+                && (known.manifest, known.month) == (manifest, month)
+            {
+                return Ok(known.public.clone());
             }
             let mut records = Vec::new();
             for kind in [RecordKind::Manifest, RecordKind::Slot, RecordKind::EpochBox] {
@@ -181,14 +191,14 @@ impl Deliverer {
                     records.push((kind, found.map_err(failed)?.1));
                 }
             }
+            let checked = records.first().map(|(_, manifest)| sha256(&[manifest]));
             // If the keystore changed between the reads, it does not check: read it again.
             if let Ok(locked) = Locked::from_records(account, records)
-                && read.get(account, RecordKind::Manifest, MANIFEST_ROW).map_err(failed)?.as_ref()
-                    == Some(&manifest)
+                && checked == Some(manifest)
             {
-                let public = locked.arrival(now).ok_or(DeliverError::NoKeys);
-                *hold(&lane.keystore) = Some((manifest, Arc::new(locked)));
-                return public;
+                let public = locked.arrival(now).ok_or(DeliverError::NoKeys)?;
+                *hold(&lane.target) = Some(Target { manifest, month, public: public.clone() });
+                return Ok(public);
             }
         }
         Err(DeliverError::NoKeys)
@@ -210,7 +220,7 @@ impl Deliverer {
         let (view, _) = proto::message::parse(octets);
         let head = Head {
             length: u64::from(length),
-            sha256: seal::mac::sha256(&[octets]).0,
+            sha256: sha256(&[octets]).0,
             mail_from: letter.mail_from.clone(),
             rcpt_to,
             received: letter.received.0,

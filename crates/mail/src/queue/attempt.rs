@@ -67,9 +67,10 @@ impl Queue {
     }
 
     async fn try_item(&self, row: Row) -> Result<Option<Again>, QueueError> {
-        let Some(mut item) = self.rows.item(row)? else { return Ok(None) };
-        let octets = Bytes::from(self.rows.body(row, &item)?);
+        let Some((mut item, octets)) = self.read(row).await? else { return Ok(None) };
         item.attempts = item.attempts.saturating_add(1);
+        // Written before anything is sent: on a full disk nobody gets the letter again and again.
+        self.rows.update(row, &mut item, self.entropy.as_ref()).await?;
         for group in self.groups(&item) {
             let body = Body { item: &item, octets: octets.clone() };
             let settled = self.deliver_group(&group, &body).await;
@@ -81,7 +82,9 @@ impl Queue {
                 };
                 item.settle(*at, state, &said.to_string(), &said_by);
             }
-            self.rows.update(row, &mut item, self.entropy.as_ref()).await?;
+            if !item.is_done() {
+                self.rows.update(row, &mut item, self.entropy.as_ref()).await?;
+            }
         }
         let now = self.clock.now().0;
         if now >= item.created.saturating_add(self.retry.expire_seconds) {
@@ -104,6 +107,17 @@ impl Queue {
         self.rows.update(row, &mut item, self.entropy.as_ref()).await?;
         tracing::info!(attempts = item.attempts, "an outbound letter is deferred");
         Ok(Some(Again { at: vocab::Timestamp(item.next_attempt), attempts: item.attempts }))
+    }
+
+    /// An item and its letter; `None` if they are gone.
+    async fn read(&self, row: Row) -> Result<Option<(Item, Bytes)>, QueueError> {
+        let rows = Arc::clone(&self.rows);
+        let reading = move || {
+            let Some(item) = rows.item(row)? else { return Ok(None) };
+            let octets = rows.body(row, &item)?;
+            Ok(Some((item, Bytes::from(octets))))
+        };
+        tokio::task::spawn_blocking(reading).await.unwrap_or(Err(QueueError::Failed))
     }
 
     /// The recipients to be tried, by destination.

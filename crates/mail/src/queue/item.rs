@@ -18,6 +18,7 @@ const REPLY_CHARS_MAX: usize = 500;
 
 /// How far one recipient is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
 pub(super) enum State {
     /// To be tried.
     #[n(0)]
@@ -119,5 +120,57 @@ impl Recipient {
             reply: String::new(),
             said_by: String::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_is_written_as_specified() {
+        // specs/cell-rows.md §5
+        let mut item = Item {
+            sender: [1; 16],
+            mail_from: "alice@ie.example".to_owned(),
+            recipients: vec![Recipient::new(&Address::parse("bob@us.example").unwrap())],
+            body_key: [2; 32],
+            blob: [3; 16],
+            octets: 1000,
+            created: 1_795_262_400,
+            next_attempt: 1_795_262_460,
+            attempts: 1,
+            utf8_headers: false,
+            eight_bit: true,
+            version: 2,
+        };
+        item.settle(0, State::Pending, "451 4.2.0 later", "mx.us.example");
+        let octets = crate::mailbox::encode(&item);
+        let hex: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+        let expected = [
+            "8c50",
+            &"01".repeat(16),
+            "70616c6963654069652e6578616d706c65",
+            "8184",
+            "6e626f624075732e6578616d706c65",
+            "00",
+            "6f34353120342e322e30206c61746572",
+            "6d6d782e75732e6578616d706c65",
+            "5820",
+            &"02".repeat(32),
+            "50",
+            &"03".repeat(16),
+            "1903e8",
+            "1a6b0187c0",
+            "1a6b0187fc",
+            "01",
+            "f4",
+            "f5",
+            "02",
+        ]
+        .concat();
+        assert_eq!(hex, expected);
+        let again: Item = minicbor::decode(&octets).unwrap();
+        assert!(again == item);
     }
 }

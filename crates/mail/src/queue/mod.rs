@@ -154,7 +154,7 @@ pub struct Status {
 
 /// The outbound queue of a cell.
 pub struct Queue {
-    rows: Rows,
+    rows: Arc<Rows>,
     schedule: Schedule,
     entropy: Arc<dyn Entropy>,
     clock: Arc<dyn Clock>,
@@ -170,14 +170,17 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Reads what waits. Blocks on the disk.
+    /// Reads what waits. Blocks on the disk. A row that does not open is reported and left.
     ///
     /// # Errors
-    /// [`QueueError::Failed`], [`QueueError::Tampered`].
+    /// [`QueueError::Failed`].
     pub fn load(options: QueueOptions<'_>) -> Result<Arc<Self>, QueueError> {
-        let rows = Rows::new(options.keys, options.append, options.read)?;
+        let rows = Arc::new(Rows::new(options.keys, options.append, options.read)?);
         let schedule = Schedule::default();
-        rows.all(|row, item| schedule.add(row, &item))?;
+        let altered = rows.all(|row, item| schedule.add(row, &item))?;
+        if altered > 0 {
+            tracing::error!(rows = altered, "rows of the outbound queue do not open");
+        }
         Ok(Arc::new(Self {
             rows,
             schedule,

@@ -35,13 +35,17 @@ impl Rows {
         Ok(Self { cell, keys, append, read })
     }
 
-    /// Gives every item.
-    pub(super) fn all(&self, mut each: impl FnMut(Row, Item)) -> Result<(), QueueError> {
+    /// Gives every item that opens, and how many do not.
+    pub(super) fn all(&self, mut each: impl FnMut(Row, Item)) -> Result<usize, QueueError> {
+        let mut altered = 0;
         for found in self.read.scan(self.cell, RecordKind::QueueItem, Row(0)) {
             let (row, sealed) = found.map_err(|_| QueueError::Failed)?;
-            each(row, self.open(row, &sealed)?);
+            match self.open(row, &sealed) {
+                Ok(item) => each(row, item),
+                Err(_) => altered += 1,
+            }
         }
-        Ok(())
+        Ok(altered)
     }
 
     /// One item; `None` if it is gone.

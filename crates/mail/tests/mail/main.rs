@@ -3,5 +3,6 @@
 
 mod imap;
 mod imap_account;
+mod smtp;
 mod transcript;
 mod world;

@@ -226,61 +226,77 @@ impl Frame {
         let start = self.wire.len() - lexer.rest().len();
         if set_first {
             if lexer.eat(b'$') && matches!(lexer.peek(), Some(b' ' | b'\r')) {
-                self.splice(start);
+                self.name_saved(&[start]);
             }
         } else if search {
-            while let Some(at) = self.saved_search_key(start) {
-                self.splice(at);
-            }
+            let line = self.wire.get(start..).unwrap_or_default();
+            let line = match self.literals.first() {
+                // What follows a literal is not searched: a `$` there stays a syntax error.
+                Some(literal) => line.get(..literal.start.saturating_sub(start)),
+                None => Some(line),
+            };
+            let keys = saved_search_keys(line.unwrap_or_default());
+            let keys: Vec<usize> = keys.iter().map(|at| start + at).collect();
+            self.name_saved(&keys);
         }
     }
 
-    fn splice(&mut self, at: usize) {
+    /// Writes [`SAVED`] over the octets at these places, all of them before the first literal.
+    fn name_saved(&mut self, places: &[usize]) {
+        if places.is_empty() {
+            return;
+        }
         let number = SAVED.to_string();
-        self.wire.splice(at..=at, number.bytes());
-        let grown = number.len() - 1;
+        let grown = places.len() * (number.len() - 1);
+        let mut wire = Vec::with_capacity(self.wire.len() + grown);
+        let mut from = 0;
+        for at in places {
+            wire.extend_from_slice(self.wire.get(from..*at).unwrap_or_default());
+            wire.extend_from_slice(number.as_bytes());
+            from = at + 1;
+        }
+        wire.extend_from_slice(self.wire.get(from..).unwrap_or_default());
+        self.wire = wire;
         for literal in &mut self.literals {
-            if literal.start > at {
-                *literal = literal.start + grown..literal.end + grown;
-            }
+            *literal = literal.start + grown..literal.end + grown;
         }
     }
+}
 
-    /// Where the next `$` stands that is a search key, and not some key's string.
-    fn saved_search_key(&self, from: usize) -> Option<usize> {
-        let line = self.wire.get(from..)?;
-        let line = match self.literals.first() {
-            // What follows a literal is not searched: a `$` there stays a syntax error.
-            Some(literal) => line.get(..literal.start.checked_sub(from)?)?,
-            None => line,
-        };
-        let mut at = 0;
-        let mut strings_due = 0;
-        while let Some(byte) = line.get(at) {
-            if *byte == b'"' {
-                let mut lexer = Lexer::new(line.get(at..)?);
-                lexer.quoted().ok()?;
-                at = line.len() - lexer.rest().len();
-                strings_due = usize::saturating_sub(strings_due, 1);
-                continue;
+/// Where a `$` stands that is a search key, and not some key's string. Read once from end to
+/// end: a line full of them costs its length.
+fn saved_search_keys(line: &[u8]) -> Vec<usize> {
+    let mut keys = Vec::new();
+    let mut at = 0;
+    let mut strings_due = 0_usize;
+    while let Some(byte) = line.get(at) {
+        let rest = line.get(at..).unwrap_or_default();
+        if *byte == b'"' {
+            let mut lexer = Lexer::new(rest);
+            if lexer.quoted().is_err() {
+                // No command: the grammar will say so.
+                return keys;
             }
-            let word_end = line.get(at..)?.iter().position(|byte| !is_atom_char(*byte));
-            let word = line.get(at..at + word_end.unwrap_or(0))?;
-            if word.is_empty() {
-                at += 1;
-                continue;
-            }
-            if strings_due > 0 {
-                strings_due -= 1;
-            } else if word == b"$" {
-                return Some(from + at);
-            } else {
-                strings_due = strings_after(word);
-            }
-            at += word.len();
+            at = line.len() - lexer.rest().len();
+            strings_due = strings_due.saturating_sub(1);
+            continue;
         }
-        None
+        let word_end = rest.iter().position(|byte| !is_atom_char(*byte));
+        let word = rest.get(..word_end.unwrap_or(0)).unwrap_or_default();
+        if word.is_empty() {
+            at += 1;
+            continue;
+        }
+        if strings_due > 0 {
+            strings_due -= 1;
+        } else if word == b"$" {
+            keys.push(at);
+        } else {
+            strings_due = strings_after(word);
+        }
+        at += word.len();
     }
+    keys
 }
 
 /// How many strings a search key takes.

@@ -146,6 +146,20 @@ fn the_saved_result_is_found_only_where_it_is_one() {
 }
 
 #[test]
+fn a_line_full_of_saved_results_costs_no_more_than_its_length() {
+    // Read once for each `$`, 64 KiB of them held a processor for minutes.
+    let count = 32_000;
+    let wire = [b"a SEARCH".as_slice(), &b" $".repeat(count), b" SUBJECT {1+}\r\n$\r\n"].concat();
+    let mut frame = request(&wire);
+    let Ok(Request { body: Body::Plain(CommandBody::Search { criteria, .. }), .. }) =
+        frame.request()
+    else {
+        panic!()
+    };
+    assert_eq!(criteria.as_ref().len(), count + 1);
+}
+
+#[test]
 fn list_takes_its_options_and_nothing_else() {
     let list = |wire: &[u8]| match request(wire).request() {
         Ok(Request { body: Body::List(list), .. }) => Some(list),

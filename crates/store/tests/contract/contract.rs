@@ -80,12 +80,12 @@ fn ranges_are_cut_at_the_end(backend: impl Backend) {
         for (start, end) in
             [(0, len), (10, 20), (len - 5, len + 5), (len, len + 1), (len + 9, u64::MAX), (7, 3)]
         {
-            let got = backend.read().get_range(ALICE, BODY, Row(row), start..end).unwrap().unwrap();
+            let got = backend.read().range(ALICE, BODY, Row(row), start..end).unwrap().unwrap();
             let (end, start) = (end.min(len) as usize, start.min(len) as usize);
             assert_eq!(got, value[start.min(end)..end], "{start}..{end}");
         }
     }
-    assert_eq!(backend.read().get_range(ALICE, BODY, Row(9), 0..1).unwrap(), None);
+    assert_eq!(backend.read().range(ALICE, BODY, Row(9), 0..1).unwrap(), None);
 }
 
 fn a_batch_is_one_change(backend: impl Backend) {

@@ -1,9 +1,4 @@
 //! Letters for another cell: handed over while the sender waits, and stored only there.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test stops at the first surprise"
-)]
 
 use std::sync::Arc;
 
@@ -11,8 +6,8 @@ use bailiwick_mail::dns::Dns;
 use bailiwick_mail::inbound::{Service, serve};
 use vocab::RecordKind;
 
-use crate::dns::{Data, Zone};
-use crate::world::{Cell, Net, Plan, peer};
+use super::dns::{Data, Zone};
+use super::world::{Cell, Net, Plan, peer};
 
 const ALICE: &str = "alice@ie.example";
 const BOB: &str = "bob@us.example";

@@ -1,9 +1,4 @@
 //! The queue: what is taken is delivered, or its sender is told, whatever happens between.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test stops at the first surprise"
-)]
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -14,8 +9,8 @@ use tokio::io::DuplexStream;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use vocab::RecordKind;
 
-use crate::dns::{Data, Zone};
-use crate::world::{Cell, Plan};
+use super::dns::{Data, Zone};
+use super::world::{Cell, Plan};
 
 const ALICE: &str = "alice@ie.example";
 const MX: &str = "192.0.2.50:25";
@@ -187,6 +182,45 @@ async fn a_refused_letter_comes_back_sealed_to_its_sender() {
         assert!(notice.contains(part), "{part}: {notice}");
     }
     assert!(!notice.contains("Known plaintext") && !notice.contains("someone@"), "{notice}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_full_disk_nothing_is_sent_twice_since_nothing_is_sent() {
+    let cell = cell().await;
+    let other = Other::new();
+    other.at(&cell, MX);
+    submit(&cell, ALICE, &["someone@example.net"]).await;
+    let cell = cell.restarted(|plan| plan.reserve_bytes = u64::MAX).await;
+    assert_eq!(cell.context.queue.run_once().await, 1);
+    assert_eq!((other.heard().as_str(), queued(&cell)), ("", (1, 1)));
+    let cell = cell.restarted(|plan| plan.reserve_bytes = 0).await;
+    assert_eq!(cell.context.queue.run_once().await, 1);
+    assert!(other.heard().contains("Known plaintext."));
+    assert_eq!(queued(&cell), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_item_that_was_altered_is_left_alone() {
+    let cell = cell().await;
+    submit(&cell, ALICE, &["someone@example.net"]).await;
+    let (read, account) = (cell.store.read(), routes_of(&cell));
+    let (row, sealed) =
+        read.scan(account, RecordKind::QueueItem, vocab::Row(0)).next().unwrap().unwrap();
+    let mut altered = sealed.to_vec();
+    *altered.last_mut().unwrap() ^= 1;
+    let batch = store::Batch::new(account).put(RecordKind::QueueItem, row, altered);
+    cell.store.append().commit(batch).await.unwrap();
+    assert_eq!(cell.context.queue.run_once().await, 1);
+    assert_eq!(queued(&cell), (1, 1));
+    // Nor does it keep the others from being sent after a restart.
+    drop(read);
+    let cell = cell.restarted(|_| {}).await;
+    let other = Other::new();
+    other.at(&cell, MX);
+    submit(&cell, ALICE, &["other@example.net"]).await;
+    cell.context.queue.run_once().await;
+    assert!(other.heard().contains("<other@example.net>"));
+    assert_eq!(queued(&cell), (1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

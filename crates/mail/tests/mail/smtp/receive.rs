@@ -1,16 +1,12 @@
 //! Letters from strangers: sealed before they are acknowledged, or refused in the session.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test stops at the first surprise"
-)]
 
-use bailiwick_mail::inbound::Service;
+use bailiwick_mail::inbound::{Service, turn_away};
 use proto::address::Address;
 use tokio::task::JoinSet;
 use vocab::RecordKind;
 
-use crate::world::{Cell, Plan};
+use super::talk::Talk;
+use super::world::{Cell, Plan};
 
 const ALICE: &str = "alice@ie.example";
 const LETTER: &str = "From: sender@example.org\r\nTo: alice@ie.example\r\n\
@@ -209,5 +205,15 @@ async fn silence_ends_a_session() {
     let cell = Cell::new(plan).await;
     let mut talk = cell.connect(Service::Mx).await;
     talk.expect("421 4.4.2").await;
+    assert_eq!(talk.hear().await, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_too_many_is_told_so() {
+    let cell = cell().await;
+    let (here, there) = tokio::io::duplex(4096);
+    turn_away(there, Service::Mx, &cell.context).await;
+    let mut talk = Talk::new(here);
+    talk.expect("421 4.3.2").await;
     assert_eq!(talk.hear().await, "");
 }

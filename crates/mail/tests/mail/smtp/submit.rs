@@ -1,15 +1,10 @@
 //! What our own people send: only as themselves, completed, signed, and safely kept.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test stops at the first surprise"
-)]
 
 use bailiwick_mail::inbound::Service;
 use proto::address::Address;
 use vocab::RecordKind;
 
-use crate::world::{Cell, Plan};
+use super::world::{Cell, Plan};
 
 const ALICE: &str = "alice@ie.example";
 const BOB: &str = "bob@ie.example";

@@ -1,10 +1,5 @@
 //! Small cells: a store, sealed accounts, a clock that stands, chance that repeats, and a
 //! network that leads where the test says.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test stops at the first surprise"
-)]
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -36,7 +31,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::sync::watch;
 use vocab::{AccountId, CellId, Custody, RecordKind, Row, Timestamp};
 
-use crate::talk::Talk;
+use super::talk::Talk;
 
 /// 2026-11-21T12:00:00Z
 pub(crate) const NOW: u64 = 1_795_262_400;
@@ -164,6 +159,105 @@ impl Plan {
     }
 }
 
+impl Plan {
+    fn hostname(&self) -> String {
+        format!("mx.{}.example", self.name)
+    }
+
+    fn domain(&self) -> Domain {
+        Domain::parse(&format!("{}.example", self.name)).unwrap()
+    }
+}
+
+/// Signs for one domain, with keys that are everybody's.
+pub(crate) fn signer(domain: &Domain) -> Signer {
+    Signer::new(SignerOptions {
+        domains: std::slice::from_ref(domain),
+        ed25519_seed: Secret::copied(&[9; 32]),
+        ed25519_selector: "ed",
+        rsa_key: include_str!("dkim-test-key.pem"),
+        rsa_selector: "rsa",
+    })
+    .unwrap()
+}
+
+/// What the parts of a cell are made from.
+struct Base<'a> {
+    plan: &'a Plan,
+    store: &'a Store,
+    clock: &'a Arc<StandingClock>,
+    entropy: &'a Arc<CountedEntropy>,
+}
+
+impl Base<'_> {
+    fn routes(&self, keys: &CellKeys) -> Arc<Routes> {
+        let options = RoutesOptions {
+            keys,
+            append: self.store.append(),
+            read: self.store.read(),
+            entropy: self.entropy.clone(),
+            domains: vec![self.plan.domain()],
+            peers: self.plan.peers.clone(),
+        };
+        Arc::new(Routes::load(options).unwrap())
+    }
+
+    fn deliverer(&self, keys: &CellKeys) -> Arc<Deliverer> {
+        Deliverer::new(DelivererOptions {
+            ingest: keys.ingest().unwrap(),
+            append: self.store.append(),
+            read: self.store.read(),
+            entropy: self.entropy.clone(),
+            clock: self.clock.clone(),
+        })
+    }
+
+    fn queue(
+        &self,
+        keys: &CellKeys,
+        routes: &Arc<Routes>,
+        deliverer: &Arc<Deliverer>,
+    ) -> Arc<Queue> {
+        // Nothing listens there: without a zone nothing is asked.
+        let nowhere = || Dns::new(&["127.0.0.1:9".parse().unwrap()]).unwrap();
+        Queue::load(QueueOptions {
+            keys,
+            append: self.store.append(),
+            read: self.store.read(),
+            entropy: self.entropy.clone(),
+            clock: self.clock.clone(),
+            hostname: self.plan.hostname(),
+            routes: routes.clone(),
+            deliverer: deliverer.clone(),
+            dns: self.plan.dns.clone().unwrap_or_else(nowhere),
+            network: Arc::new(self.plan.net.clone()),
+            port: 25,
+            retry: Retry::default(),
+            parallel: 4,
+        })
+        .unwrap()
+    }
+
+    fn door(&self, keys: &CellKeys, routes: &Arc<Routes>) -> Arc<Door> {
+        let users = routes.clone();
+        let services = Services {
+            append: self.store.append(),
+            read: self.store.read(),
+            entropy: self.entropy.clone(),
+            clock: self.clock.clone(),
+        };
+        let options = DoorOptions {
+            resolve: Arc::new(move |user| users.account_of(user)),
+            policy: Arc::new(|_| None),
+            ingest: keys.ingest().unwrap().public(),
+            pepper: None,
+            passwords: true,
+            parallel: 2,
+        };
+        Door::new(Registry::new(services), options)
+    }
+}
+
 pub(crate) fn peer(name: &str, relay: &str) -> Peer {
     Peer {
         name: name.to_owned(),
@@ -218,7 +312,7 @@ impl Cell {
         let clock = Arc::new(StandingClock(AtomicU64::new(NOW)));
         let keys = keys.encode().to_string();
         let users = plan.users;
-        let cell = Self::around(plan, store, directory, clock, secrets, keys, entropy).await;
+        let cell = Self::around(plan, store, directory, clock, secrets, keys, entropy);
         for (user, (account, _)) in users.iter().zip(&cell.secrets) {
             let address = Address::parse(user).unwrap();
             cell.context.routes.add(&address, *account, false).await.unwrap();
@@ -226,7 +320,7 @@ impl Cell {
         cell
     }
 
-    async fn around(
+    fn around(
         plan: Plan,
         store: Store,
         directory: Arc<tempfile::TempDir>,
@@ -235,75 +329,15 @@ impl Cell {
         keys_text: String,
         entropy: Arc<CountedEntropy>,
     ) -> Self {
+        let base = Base { plan: &plan, store: &store, clock: &clock, entropy: &entropy };
         let keys = CellKeys::decode(&keys_text).unwrap();
-        let (append, read) = (store.append(), store.read());
-        let domain = Domain::parse(&format!("{}.example", plan.name)).unwrap();
-        let routes = Arc::new(
-            Routes::load(RoutesOptions {
-                keys: &keys,
-                append: append.clone(),
-                read: read.clone(),
-                entropy: entropy.clone(),
-                domains: vec![domain.clone()],
-                peers: plan.peers.clone(),
-            })
-            .unwrap(),
-        );
-        let deliverer = Deliverer::new(DelivererOptions {
-            ingest: keys.ingest().unwrap(),
-            append: append.clone(),
-            read: read.clone(),
-            entropy: entropy.clone(),
-            clock: clock.clone(),
-        });
-        let hostname = format!("mx.{}.example", plan.name);
-        let dns = plan.dns.clone();
-        // Nothing listens there: without a zone nothing is asked.
-        let nowhere = || Dns::new(&["127.0.0.1:9".parse().unwrap()]).unwrap();
-        let queue = Queue::load(QueueOptions {
-            keys: &keys,
-            append: append.clone(),
-            read: read.clone(),
-            entropy: entropy.clone(),
-            clock: clock.clone(),
-            hostname: hostname.clone(),
-            routes: routes.clone(),
-            deliverer: deliverer.clone(),
-            dns: dns.clone().unwrap_or_else(nowhere),
-            network: Arc::new(plan.net.clone()),
-            port: 25,
-            retry: Retry::default(),
-            parallel: 4,
-        })
-        .unwrap();
-        let services = Services { append, read, entropy: entropy.clone(), clock: clock.clone() };
-        let users = routes.clone();
-        let door = Door::new(
-            Registry::new(services),
-            DoorOptions {
-                resolve: Arc::new(move |user| users.account_of(user)),
-                policy: Arc::new(|_| None),
-                ingest: keys.ingest().unwrap().public(),
-                pepper: None,
-                passwords: true,
-                parallel: 2,
-            },
-        );
-        let signer = plan.is_signing.then(|| {
-            Arc::new(
-                Signer::new(SignerOptions {
-                    domains: &[domain],
-                    ed25519_seed: Secret::copied(&[9; 32]),
-                    ed25519_selector: "ed",
-                    rsa_key: include_str!("dkim-test-key.pem"),
-                    rsa_selector: "rsa",
-                })
-                .unwrap(),
-            )
-        });
+        let routes = base.routes(&keys);
+        let deliverer = base.deliverer(&keys);
+        let queue = base.queue(&keys, &routes, &deliverer);
+        let door = base.door(&keys, &routes);
         let down = watch::Sender::new(false);
         let context = Arc::new(Context {
-            hostname,
+            hostname: plan.hostname(),
             postmaster: Address::parse(&format!("postmaster@{}.example", plan.name)).unwrap(),
             limits: plan.limits,
             budget: Budget::new(plan.budget),
@@ -311,8 +345,8 @@ impl Cell {
             deliverer,
             queue,
             door,
-            signer,
-            dns,
+            signer: plan.is_signing.then(|| Arc::new(signer(&plan.domain()))),
+            dns: plan.dns.clone(),
             network: Arc::new(plan.net.clone()),
             starttls: Some(Arc::new(Handshake)),
             clock: clock.clone(),
@@ -330,7 +364,7 @@ impl Cell {
         drop(context);
         drop(store);
         let store = open(directory.path(), plan.reserve_bytes);
-        Self::around(plan, store, directory, clock, secrets, keys, entropy).await
+        Self::around(plan, store, directory, clock, secrets, keys, entropy)
     }
 
     pub(crate) fn later(&self, seconds: u64) {
@@ -426,7 +460,7 @@ impl Cell {
 
 fn open(directory: &Path, reserve_bytes: u64) -> Store {
     let options = Options { segment_bytes: 4 << 20, reserve_bytes, ..Options::default() };
-    loop {
+    for _ in 0..2000 {
         match Store::open(&directory.join("store"), options.clone()) {
             Ok(store) => return store,
             // A task lets go of its handle when it is next polled.
@@ -434,4 +468,5 @@ fn open(directory: &Path, reserve_bytes: u64) -> Store {
             Err(error) => panic!("{error}"),
         }
     }
+    panic!("somebody keeps a handle of the store");
 }

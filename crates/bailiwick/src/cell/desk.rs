@@ -1,0 +1,186 @@
+//! The desk in the running cell: signed commands in, leaves out.
+//!
+//! Invariant: a leaf of the desk is appended by one task at a time, and an event that a crash
+//! left logged but unrecorded is recorded at the next start, so no event is logged twice.
+//! Refs: docs/life-of-a-demand.md; specs/log-entry.md §7.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use custody::receipt::COSIGNATURE_SECONDS_MAX;
+use custody::{LogTrust, TrustPolicy};
+use desk::{Desk, HolderEntry, Signed, Staff, Unlogged};
+use vocab::Row;
+
+use super::Cell;
+use crate::admin::protocol::Answer;
+use crate::admin::server::Refusal;
+use crate::clock;
+use crate::listen::{Stop, stopped};
+use crate::log::Item;
+
+impl From<desk::DeskError> for Refusal {
+    fn from(error: desk::DeskError) -> Self {
+        Self::new(error.to_string(), "see `bailiwick desk help` and docs/life-of-a-demand.md")
+    }
+}
+
+impl Cell {
+    /// Carries out what a member of staff signed, and logs what came of it.
+    pub(crate) async fn at_desk(self: &Arc<Self>, signed: Signed) -> Result<Answer, Refusal> {
+        let receipt = match self.desk.wants_receipt(&signed) {
+            None => None,
+            Some(index) => {
+                // Holders and courts believe a checkpoint only with fresh cosignatures.
+                self.keeper.cosign().await;
+                let receipt = self.keeper.receipt(index).await;
+                Some(receipt.map_err(|error| Refusal::failed("no receipt from the log", &error))?)
+            }
+        };
+        let cell = Arc::clone(self);
+        let carried = tokio::task::spawn_blocking(move || {
+            cell.desk.carry_out(&signed, receipt, clock::now())
+        });
+        let answer =
+            carried.await.map_err(|error| Refusal::failed("the desk failed", &error))??;
+        self.log_desk_now().await?;
+        Ok(Answer::Desk { said: Box::new(answer) })
+    }
+
+    /// Enrols staff; the operator's act.
+    pub(crate) async fn enrol_staff(&self, staff: Staff) -> Result<Answer, Refusal> {
+        self.desk.enrol_staff(staff, clock::now())?;
+        self.log_desk_now().await?;
+        Ok(Answer::Done)
+    }
+
+    /// Enters the configuration's holders into the desk's register, for it to know whom to ask.
+    pub(crate) fn enrol_holders(&self) -> Result<()> {
+        let known = self.desk.enrolled_holders();
+        for holder in self.config.custody.entries() {
+            if !known.iter().any(|one: &HolderEntry| *one == holder) {
+                self.desk.enrol_holder(holder, clock::now())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The policy that holders and courts are handed beforehand.
+    pub(crate) async fn trust(&self) -> Result<Answer, Refusal> {
+        let made = self.trust_policy().await;
+        let policy = made.map_err(|error| Refusal::failed("no trust policy", &error))?;
+        Ok(Answer::Trust { policy })
+    }
+
+    async fn trust_policy(&self) -> Result<String> {
+        let mut text = format!("log {}\n", self.keeper.key().await);
+        let names: Vec<&str> = self.config.peers.iter().map(|peer| peer.name.as_str()).collect();
+        for peer in &self.config.peers {
+            text.push_str(&format!("witness {} {}\n", peer.name, peer.witness_key.get_ref()));
+        }
+        let needed = usize::from(self.config.log.witnesses_min).clamp(1, names.len().max(1));
+        text.push_str(&format!("group witnesses {needed} {}\nquorum witnesses\n", names.join(" ")));
+        let policy = TrustPolicy {
+            cell: self.keys.cell(),
+            log: LogTrust::new(&text, COSIGNATURE_SECONDS_MAX)
+                .context("the cell has no witness: name another cell in [[peer]]")?,
+            register: self.desk.officers()?,
+            desk: self.keys.desk()?.public(),
+        };
+        Ok(policy.to_json()?)
+    }
+
+    /// Logs every open event of the desk, and leaves those under secrecy for their batch.
+    async fn log_desk_now(&self) -> Result<(), Refusal> {
+        self.log_desk(false)
+            .await
+            .map_err(|error| Refusal::failed("the log could not be written", &error))
+    }
+
+    async fn log_desk(&self, batch: bool) -> Result<()> {
+        let _one_at_a_time = self.logging.lock().await;
+        let (sealed, open): (Vec<Unlogged>, Vec<Unlogged>) =
+            self.desk.unlogged()?.into_iter().partition(|one| one.open_by.is_some());
+        let (events, items) = leaves(open);
+        let indexes = self.keeper.append(items).await?;
+        self.record(&events, &indexes)?;
+        if batch {
+            let size = usize::try_from(self.config.log.sealed_batch).unwrap_or(usize::MAX);
+            let (events, items) = leaves(sealed.into_iter().take(size).collect());
+            let indexes = self.keeper.append_batch(items, size).await?;
+            self.record(&events, &indexes)?;
+        }
+        Ok(())
+    }
+
+    fn record(&self, events: &[Row], indexes: &[u64]) -> Result<()> {
+        for (event, index) in events.iter().zip(indexes) {
+            self.desk.record_logged(*event, *index, clock::now())?;
+        }
+        Ok(())
+    }
+
+    /// Records what the log holds and the desk does not know of yet, after a crash.
+    pub(crate) fn catch_up(&self) -> Result<()> {
+        for (event, index) in self.keeper.abouts()? {
+            self.desk.record_logged(event, index, clock::now())?;
+        }
+        Ok(())
+    }
+
+    /// The batches under secrecy, and the openings when secrecy ends.
+    pub(crate) async fn keep_log(self: Arc<Self>, stop: Stop) {
+        let every = Duration::from_secs(self.config.log.sealed_interval_seconds.max(1));
+        let stopping = stopped(stop);
+        tokio::pin!(stopping);
+        loop {
+            tokio::select! {
+                () = &mut stopping => return,
+                () = tokio::time::sleep(every) => {}
+            }
+            if let Err(error) = self.batch_and_open().await {
+                tracing::error!(error = %format!("{error:#}"), "the log's batch failed");
+            }
+        }
+    }
+
+    async fn batch_and_open(&self) -> Result<()> {
+        self.log_desk(true).await?;
+        let openable = self.desk.openable(clock::now());
+        self.keeper.open_leaves(self.keeper.still_sealed(openable)?).await?;
+        self.keeper.open_due().await?;
+        Ok(())
+    }
+}
+
+fn leaves(unlogged: Vec<Unlogged>) -> (Vec<Row>, Vec<Item>) {
+    unlogged
+        .into_iter()
+        .map(|one| {
+            let Unlogged { event, draft, open_by } = one;
+            (event, Item { draft, open_by, about: Some(event) })
+        })
+        .unzip()
+}
+
+/// The desk of a cell.
+pub(crate) fn open(
+    keys: &custody::CellKeys,
+    store: &store::Store,
+    place: law::Place,
+    entropy: Arc<dyn seal::Entropy>,
+) -> Result<Desk> {
+    let packs = law::Packs::builtin().context("a law pack cannot be loaded")?;
+    Ok(Desk::open(desk::DeskOptions {
+        cell: keys.cell(),
+        place,
+        rows: keys.rows()?,
+        signing: keys.desk()?,
+        append: store.append(),
+        read: store.read(),
+        preserve: store.preserve(),
+        packs,
+        entropy,
+    })?)
+}

@@ -1,0 +1,216 @@
+//! The desk's command line.
+//!
+//! Invariant: parses and nothing else; a key is named by its file.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use vocab::CaseId;
+
+use crate::cli::ConfigArgs;
+
+#[derive(Debug, Args)]
+pub(crate) struct Desk {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Print the answer as JSON.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Your key file: who you are.
+    #[arg(long = "as", global = true, value_name = "KEY")]
+    pub(crate) key: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: DeskCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeskCommand {
+    /// Make your key file. Prints your identifier and public key, for the operator to enrol.
+    Keygen {
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Enrol a member of staff; the operator's act, and in the log.
+    Enrol(Enrol),
+    /// Print the trust policy, which holders and courts keep beforehand.
+    Trust,
+    /// At the station: make the key that one order's shares are encrypted to. Prints its public
+    /// half, for `prepare`.
+    OrderKey {
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// At the station: open what the order names, package it, encrypt it to the authority.
+    #[command(name = "produce")]
+    Station(Produce),
+    #[command(flatten)]
+    Do(Work),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Enrol {
+    /// The person's identifier, as `keygen` printed it.
+    pub(crate) person: String,
+    /// The person's public key, as `keygen` printed it.
+    pub(crate) public_key: String,
+    /// What colleagues call them.
+    #[arg(long)]
+    pub(crate) name: String,
+    #[arg(long, value_enum, required = true, value_delimiter = ',')]
+    pub(crate) role: Vec<RoleArg>,
+    /// How long they are in office.
+    #[arg(long, default_value_t = 365)]
+    pub(crate) days: u64,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum RoleArg {
+    Clerk,
+    Counsel,
+    Approver,
+    Station,
+    Auditor,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Produce {
+    pub(crate) case: CaseId,
+    /// The key that `order-key` made for this order. It is deleted when the production is done.
+    #[arg(long)]
+    pub(crate) order_key: PathBuf,
+    /// The station's own copy of the trust policy.
+    #[arg(long)]
+    pub(crate) trust: PathBuf,
+    /// Where the encrypted package goes.
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// How it is handed over.
+    #[arg(long, default_value = "decentralised system")]
+    pub(crate) means: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Work {
+    /// Clerk: enter a demand. DEMAND is its description as JSON, PAPER the document as served.
+    Receive {
+        demand: PathBuf,
+        paper: PathBuf,
+        /// The address whose account is meant, if it is one of this cell's.
+        #[arg(long)]
+        address: Option<String>,
+    },
+    /// Clerk: check the sender. CHECKS is JSON; see specs/desk-command.md.
+    Verify { case: CaseId, checks: PathBuf },
+    /// Ask the law. FACTS is JSON that is laid over what is known.
+    Assess { case: CaseId, facts: Option<PathBuf> },
+    /// Counsel: decide.
+    Decide {
+        case: CaseId,
+        #[arg(value_enum)]
+        outcome: OutcomeArg,
+        /// The scope as JSON, for `comply` and `narrow`.
+        #[arg(long)]
+        scope: Option<PathBuf>,
+        /// Why; needed when the decision is not the opinion's, or the opinion wants a person.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Counsel: narrow the scope. SCOPE is the new one, as JSON.
+    Narrow { case: CaseId, before: PathBuf, scope: PathBuf },
+    /// Counsel: prepare the order that two officers will sign.
+    Prepare {
+        case: CaseId,
+        /// The public key that the station's `order-key` printed.
+        #[arg(long)]
+        recipient: String,
+        #[arg(long, default_value_t = 7)]
+        days: u64,
+    },
+    /// Counsel, then an approver: sign the order that `prepare` made.
+    Approve {
+        case: CaseId,
+        /// The order's digest, as `prepare` printed it.
+        digest: String,
+        #[arg(long = "office", value_enum)]
+        office: OfficeArg,
+    },
+    /// Approver: return the order to counsel.
+    Return { case: CaseId, why: String },
+    /// Write what to ask each holder into a folder: one file each, and the evidence.
+    Holders { case: CaseId, folder: PathBuf },
+    /// Enter a holder's answer.
+    Share { case: CaseId, answer: PathBuf },
+    /// Enter a holder's refusal.
+    HolderRefused { case: CaseId, holder: String, why: String },
+    /// Counsel: stay execution.
+    Stay { case: CaseId, why: String },
+    /// Counsel: lift a stay.
+    Lift { case: CaseId, why: String },
+    /// Counsel: record an appeal.
+    Appeal { case: CaseId, court: String },
+    /// Record that the authority took the demand back.
+    Withdraw { case: CaseId, why: String },
+    /// Counsel: close.
+    Close { case: CaseId },
+    /// Preserve the account's sealed records.
+    Preserve {
+        case: CaseId,
+        #[arg(long, default_value_t = 60)]
+        days: u64,
+    },
+    /// End a preservation that has run out, or as the second person.
+    EndPreservation { case: CaseId },
+    /// Counsel: record a non-disclosure order. ORDER is JSON.
+    Secrecy { case: CaseId, order: PathBuf },
+    /// Counsel: record notice to the owner. NOTICE is JSON.
+    Notice { case: CaseId, notice: PathBuf },
+    /// The letter to the authority that goes with the decision.
+    Letter { case: CaseId },
+    /// Count sealed letters by month; opens none.
+    Count { case: CaseId },
+    /// Read a case's file.
+    Show { case: CaseId },
+    /// Read a document of a case.
+    Document { case: CaseId, row: u64, out: PathBuf },
+    /// The log's receipt of a demand, for the authority.
+    Receipt { case: CaseId, out: PathBuf },
+    /// Cases by deadline.
+    List {
+        #[arg(long)]
+        overdue: bool,
+    },
+    /// Clerk: enrol an authority. Counts once another person confirms it.
+    EnrolAuthority {
+        name: String,
+        /// Its State, two letters.
+        #[arg(long)]
+        place: String,
+        /// The age key productions are encrypted to.
+        #[arg(long)]
+        recipient: String,
+        /// Where the number was found that it was called back at.
+        #[arg(long)]
+        number_from: String,
+    },
+    /// Confirm an authority that another person enrolled.
+    ConfirmAuthority { id: String },
+    /// The register: staff, holders, authorities.
+    Register,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum OutcomeArg {
+    Comply,
+    Narrow,
+    Preserve,
+    Refuse,
+    Refer,
+    Object,
+    Clarify,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum OfficeArg {
+    Counsel,
+    Approver,
+}

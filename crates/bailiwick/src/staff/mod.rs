@@ -1,0 +1,83 @@
+//! The desk's staff at their own machines: keys, signed commands, the disclosure station.
+//!
+//! Invariant: a member of staff's key and the station's keys are in this process and in no
+//! other; the server gets signatures and sealed records, never a key.
+//! Refs: docs/life-of-a-demand.md; specs/release-evidence.md.
+
+pub(crate) mod cli;
+mod command;
+mod key;
+pub(crate) mod show;
+mod station;
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use desk::Command;
+
+use crate::admin::client;
+use crate::admin::protocol::{Answer, Request};
+use crate::clock;
+use crate::config::Config;
+use crate::staff::cli::{Desk, DeskCommand};
+use crate::staff::key::StaffKey;
+
+/// A member of staff at the desk of one cell.
+struct AtDesk<'a> {
+    config: &'a Config,
+    key: StaffKey,
+}
+
+impl AtDesk<'_> {
+    /// Signs a command and has it carried out.
+    fn ask(&self, command: &Command) -> Result<desk::Answer> {
+        let cell = self.config.cell.cell_id();
+        let signed =
+            desk::Signed::sign(cell, self.key.person, &self.key.signing, command, clock::now())?;
+        let request = Request::Desk { signed: Box::new(signed) };
+        match client::ask(&self.config.cell.admin_socket, &request)? {
+            Answer::Desk { said } => Ok(*said),
+            Answer::Refused { what, cure } => bail!("{what}\n  cure: {cure}"),
+            _ => bail!("the cell answered something else; use the same version on both sides"),
+        }
+    }
+}
+
+/// Runs one command of the desk's staff.
+pub(crate) fn run(args: Desk) -> Result<Answer> {
+    let config = Config::load(&args.config.config)?;
+    let socket = &config.cell.admin_socket;
+    match args.command {
+        DeskCommand::Keygen { out } => Ok(Answer::Made { public: key::generate(&out)? }),
+        DeskCommand::Trust => client::ask(socket, &Request::Trust),
+        DeskCommand::Enrol(enrol) => {
+            let staff = Box::new(command::staff(&enrol)?);
+            client::ask(socket, &Request::StaffEnrol { staff })
+        }
+        DeskCommand::OrderKey { out } => Ok(Answer::Made { public: station::order_key(&out)? }),
+        DeskCommand::Do(work) => {
+            let path = args.key.context("name your key file with --as")?;
+            let at_desk = AtDesk { config: &config, key: StaffKey::load(&path)? };
+            let answer = command::carry_out(&at_desk, work)?;
+            Ok(Answer::Desk { said: Box::new(answer) })
+        }
+        DeskCommand::Station(produce) => {
+            let path = args.key.context("name your key file with --as")?;
+            let at_desk = AtDesk { config: &config, key: StaffKey::load(&path)? };
+            let answer = station::produce(&at_desk, &produce)?;
+            Ok(Answer::Desk { said: Box::new(answer) })
+        }
+    }
+}
+
+/// Reads a file of JSON.
+fn json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
+    let octets =
+        std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    serde_json::from_slice(&octets).with_context(|| format!("in `{}`", path.display()))
+}
+
+/// Writes a new file of JSON that its owner alone can read.
+fn write_json<T: serde::Serialize>(path: &Path, value: &T) -> Result<()> {
+    key::write_new(path, &serde_json::to_vec_pretty(value)?)
+}

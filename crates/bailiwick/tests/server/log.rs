@@ -1,0 +1,219 @@
+//! The public log over HTTP, as an outsider checks it, and the other cell as its witness.
+
+use std::fs;
+
+use custody::{Act, Leaf};
+use tlog::{Checkpoint, Resource, SignedNote, SourceError, TileSource, VerifierKey};
+
+use crate::cell::{Cell, pair};
+use crate::wire::{http, http_get};
+
+/// A log as its tiles are served.
+struct Served<'a>(&'a Cell);
+
+impl Served<'_> {
+    fn get(&self, resource: Resource) -> Result<Vec<u8>, SourceError> {
+        match http_get(self.0.at("http"), &format!("/{resource}")) {
+            (200, body) => Ok(body),
+            _ => Err(SourceError::Missing(resource)),
+        }
+    }
+
+    fn note(&self) -> SignedNote {
+        SignedNote::parse(&self.get(Resource::Checkpoint).unwrap()).unwrap()
+    }
+
+    /// The checkpoint, with its signature checked.
+    fn checkpoint(&self) -> Checkpoint {
+        let key: VerifierKey = self.0.identity()["log_key"].as_str().unwrap().parse().unwrap();
+        Checkpoint::open(&self.note(), &key).unwrap()
+    }
+
+    /// The leaves, each checked to be in the signed tree.
+    fn leaves(&self) -> Vec<Vec<u8>> {
+        let checkpoint = self.checkpoint();
+        let width = u16::try_from(checkpoint.size).unwrap();
+        if width == 0 {
+            return Vec::new();
+        }
+        let bundle = self.entries(0, width).unwrap();
+        let leaves: Vec<Vec<u8>> =
+            tlog::split_bundle(&bundle, width).unwrap().into_iter().map(<[u8]>::to_vec).collect();
+        for (index, leaf) in (0..).zip(&leaves) {
+            let path = tlog::inclusion_proof(self, checkpoint.size, index).unwrap();
+            let hash = tlog::leaf_hash(leaf);
+            tlog::verify_inclusion(&hash, index, checkpoint.size, &path, &checkpoint.root).unwrap();
+        }
+        leaves
+    }
+}
+
+impl TileSource for Served<'_> {
+    fn tile(&self, level: u8, index: u64, width: u16) -> Result<Vec<u8>, SourceError> {
+        self.get(Resource::Tile { level, index, width })
+    }
+
+    fn entries(&self, index: u64, width: u16) -> Result<Vec<u8>, SourceError> {
+        self.get(Resource::Entries { index, width })
+    }
+}
+
+/// How many leaves say that the administrator did something.
+pub(crate) fn administrative_leaves(cell: &Cell) -> usize {
+    let leaves = Served(cell).leaves();
+    let act = |leaf: &Vec<u8>| Leaf::decode(leaf).unwrap().act;
+    leaves.iter().filter(|leaf| act(leaf) == Some(Act::StaffAct)).count()
+}
+
+#[test]
+fn every_act_of_the_administrator_is_a_leaf() {
+    let cell = Cell::serving("ie");
+    assert_eq!(administrative_leaves(&cell), 0);
+    let alice = cell.account("alice");
+    cell.account("clerk");
+    cell.admin(&["alias", "add", "post@ie.example", &alice.address]);
+    cell.admin(&["alias", "remove", "post@ie.example"]);
+    let add = ["app-password", "add", &alice.address];
+    let (done, added) = cell.ask_admin(&add, &alice.recovery_code);
+    assert!(done, "{added}");
+    assert_eq!(administrative_leaves(&cell), 5);
+    // Public, and so without a word of whom it was about.
+    for leaf in Served(&cell).leaves() {
+        for word in ["alice", "clerk", "post", "ie.example"] {
+            assert_eq!(memchr::memmem::find(&leaf, word.as_bytes()), None, "{word}");
+        }
+    }
+}
+
+#[test]
+fn a_log_continues_over_a_restart_and_a_kill() {
+    let mut cell = Cell::serving("ie");
+    cell.account("alice");
+    let before = Served(&cell).checkpoint();
+    cell.kill();
+    cell.start();
+    assert_eq!(Served(&cell).checkpoint(), before);
+    cell.account("clerk");
+    cell.stop();
+    cell.start();
+    let after = Served(&cell).checkpoint();
+    assert_eq!(after.size, before.size + 1);
+    let proof = tlog::consistency_proof(&Served(&cell), before.size, after.size).unwrap();
+    tlog::verify_consistency(before.size, &before.root, after.size, &after.root, &proof).unwrap();
+    assert_eq!(administrative_leaves(&cell), 2);
+}
+
+#[test]
+fn a_log_that_lost_its_checkpoint_is_not_begun_again() {
+    let mut cell = Cell::serving("ie");
+    cell.account("alice");
+    cell.stop();
+    let checkpoint = fs::read(cell.path("data/log/checkpoint")).unwrap();
+    fs::remove_file(cell.path("data/log/checkpoint")).unwrap();
+    let said = cell.refuses_to_start();
+    assert!(said.contains("restore it"), "{said}");
+    fs::write(cell.path("data/log/checkpoint"), checkpoint).unwrap();
+    cell.start();
+}
+
+#[test]
+fn the_other_cell_cosigns() {
+    let (mut ie, mut us) = pair();
+    us.start();
+    ie.start();
+    ie.account("alice");
+    let key: VerifierKey = us.identity()["witness_key"].as_str().unwrap().parse().unwrap();
+    ie.until("the witness has cosigned the newest checkpoint", || {
+        let note = Served(&ie).note();
+        let keys = [key.clone()];
+        note.verify(&keys).is_ok()
+    });
+    assert_eq!(ie.admin(&["log"])["cosigned_by"][0], "us.example/witness");
+    // The witness shows what it cosigned, under the digest of the log's origin.
+    let origin = seal::mac::sha256(&[b"ie.example/log"]);
+    let (status, body) = http_get(us.at("http"), &format!("/witness/{origin}/checkpoint"));
+    assert_eq!(status, 200);
+    let seen = SignedNote::parse(&body).unwrap();
+    assert_eq!(seen.text_unverified(), Served(&ie).note().text_unverified());
+}
+
+#[test]
+fn a_witness_that_was_away_is_asked_again() {
+    let (mut ie, mut us) = pair();
+    ie.start();
+    ie.account("alice");
+    ie.wait_for("no cosignature");
+    us.start();
+    // A new leaf is a reason to ask before the minute is over.
+    ie.account("clerk");
+    ie.until("the witness has cosigned", || {
+        ie.admin(&["log"])["cosigned_by"][0] == "us.example/witness"
+    });
+}
+
+#[test]
+fn odd_paths_lead_nowhere() {
+    let cell = Cell::serving("ie");
+    cell.account("alice");
+    let at = cell.at("http");
+    let size = Served(&cell).checkpoint().size;
+    assert_eq!(http_get(at, &format!("/tile/0/000.p/{size}")).0, 200);
+    assert_eq!(http_get(at, &format!("/tile/entries/000.p/{size}")).0, 200);
+    for path in [
+        "/",
+        "/tile/",
+        "/tile/../../../cell.keys",
+        "/tile/../..",
+        "/tile/%2e%2e/%2e%2e/store/FORMAT",
+        "/tile/..%2f..%2f..%2fcell.keys",
+        "/tile/0/../checkpoint",
+        "/tile//0/000.p/1",
+        "/tile/entries/000.p/255",
+        "/tile/0/000",
+        "/tile/0/000.p/0",
+        "/tile/0/000.p/255",
+        "/tile/0/000.p/256",
+        "/tile/0/0.p/1",
+        "/tile/00/000.p/1",
+        "/tile/0/000.p/01",
+        "/tile/0/x000/000.p/1",
+        "/tile/64/000.p/1",
+        "/tile/0/000.p/1.new",
+        "/checkpoint/",
+        "/checkpoint.new",
+        "/witness/../cell.keys/checkpoint",
+        "/witness/00/checkpoint",
+        "/../../cell.keys",
+    ] {
+        let (status, body) = http_get(at, path);
+        assert!(status == 404 || status == 400, "{path}: {status}");
+        assert!(body.len() < 200, "{path}: {}", String::from_utf8_lossy(&body));
+    }
+}
+
+#[test]
+fn strangers_move_no_witness() {
+    let (mut ie, us) = pair();
+    ie.start();
+    let at = ie.at("http");
+    let post = |body: &str| {
+        let length = body.len();
+        http(
+            at,
+            &format!(
+                "POST /witness/add-checkpoint HTTP/1.1\r\nHost: log.example\r\n\
+                 Connection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+            ),
+        )
+        .0
+    };
+    assert_eq!(post(""), 400);
+    assert_eq!(post("old 0\n"), 400);
+    let unsigned = "old 0\n\nus.example/log\n1\nAAAA\n\n— us.example/log AAAAAAAA\n";
+    assert!([400, 403].contains(&post(unsigned)));
+    assert!([400, 404].contains(&post("old 0\n\nelsewhere\n0\nAAAA\n\n— elsewhere AAAAAAAA\n")));
+    let origin = seal::mac::sha256(&[b"us.example/log"]);
+    assert_eq!(http_get(at, &format!("/witness/{origin}/checkpoint")).0, 404);
+    assert_eq!(post(&"x".repeat(tlog::REQUEST_BYTES_MAX + 1)), 413);
+    drop(us);
+}

@@ -1,0 +1,22 @@
+//! The running server, tried from outside: the real executable, real sockets on loopback, a real
+//! TLS authority made for the test. Nothing here links the server; a test knows what a stranger,
+//! an owner or an administrator knows.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
+mod admin;
+mod cell;
+mod config;
+mod init;
+mod log;
+mod mail;
+mod names;
+mod relay;
+mod stop;
+mod tls;
+mod wire;

@@ -1,0 +1,139 @@
+//! Letters between cells: the wrong cell hands them over and keeps nothing.
+
+use std::fs;
+use std::path::Path;
+
+use crate::cell::{Cell, letter, pair};
+use crate::tls::{self, Authority, Papers};
+use crate::wire::{Lines, Smtp};
+
+fn octets_written(cell: &Cell) -> u64 {
+    fn sum(folder: &Path) -> u64 {
+        let sizes = fs::read_dir(folder).unwrap().map(|entry| {
+            let entry = entry.unwrap();
+            if entry.path().is_dir() { sum(&entry.path()) } else { entry.metadata().unwrap().len() }
+        });
+        sizes.sum()
+    }
+    sum(&cell.path("data"))
+}
+
+/// The records of every account of the cell together.
+fn records(cell: &Cell) -> u64 {
+    let listed = cell.admin(&["account", "list"]);
+    let accounts = listed["accounts"].as_array().unwrap();
+    accounts.iter().map(|account| account["records"].as_u64().unwrap()).sum()
+}
+
+#[test]
+fn a_letter_at_the_wrong_cell_is_handed_over_and_not_kept() {
+    let (mut ie, mut us) = pair();
+    us.start();
+    ie.start();
+    ie.account("clerk");
+    let alice = us.account("alice");
+    let large = letter("corpus") + &"in chambers, all day long\r\n".repeat(100_000);
+    let (before, held) = (octets_written(&ie), records(&ie));
+    let (code, text) = ie.mx().deliver("bob@example.org", &alice.address, &large);
+    assert_eq!(code, 250, "{text}");
+    let letters = us.letters(&alice);
+    assert!(letters.contains(&large));
+    // The right cell believes what the wrong one found, and says both stations.
+    assert!(letters.contains("Authentication-Results: mx.ie.example"), "no results");
+    assert!(letters.contains("by mx.ie.example") && letters.contains("by mx.us.example"));
+    assert_eq!(records(&ie), held);
+    assert!(octets_written(&ie) < before + 1_000_000, "the wrong cell kept a letter");
+    let words = ["habeas", "chambers", "alice", "bob@example.org", "us.example"];
+    assert_eq!(ie.find_in_data(&words[..4]), None);
+    assert_eq!(ie.admin(&["queue"])["waiting"], 0);
+    ie.stop();
+    assert_eq!(ie.find_in_data(&words[..4]), None);
+}
+
+#[test]
+fn what_the_right_cell_says_is_the_answer() {
+    let (mut ie, mut us) = pair();
+    us.start();
+    ie.start();
+    let (code, text) = ie.mx().deliver("bob@example.org", "alice@us.example", &letter("x"));
+    assert_eq!(code, 550, "{text}");
+    us.stop();
+    us.edit("disk_reserve_octets = 268435456", "disk_reserve_octets = 1152921504606846976");
+    us.start();
+    let (code, text) = ie.mx().deliver("bob@example.org", "alice@us.example", &letter("x"));
+    assert_eq!(code, 550, "{text}");
+}
+
+#[test]
+fn while_the_right_cell_is_down_its_letters_wait_with_their_senders() {
+    let (mut ie, mut us) = pair();
+    us.start();
+    let alice = us.account("alice");
+    us.stop();
+    ie.start();
+    let (code, text) = ie.mx().deliver("bob@example.org", &alice.address, &letter("corpus"));
+    assert!((400..500).contains(&code), "{text}");
+    assert_eq!(ie.admin(&["queue"])["waiting"], 0);
+    us.start();
+    let (code, text) = ie.mx().deliver("bob@example.org", &alice.address, &letter("corpus"));
+    assert_eq!(code, 250, "{text}");
+    assert_eq!(us.letters(&alice).matches("chambers, corpus").count(), 1);
+}
+
+/// Whether the relay port lets this client say a word.
+fn is_let_in(cell: &Cell, papers: Option<&Papers>) -> bool {
+    let config = tls::client(&fs::read_to_string(cell.path("ca.crt")).unwrap(), papers);
+    let mut lines = Lines::tls(cell.at("relay"), &cell.hostname, &config);
+    // In TLS 1.3 the client has finished before the server refuses its certificate.
+    matches!(lines.line(), Ok(line) if line.starts_with(b"220 "))
+}
+
+#[test]
+fn only_a_cell_may_relay() {
+    let authority = Authority::new();
+    let (mut ie, us) = (Cell::new("ie", &authority), Cell::new("us", &authority));
+    ie.meet(&us);
+    ie.start();
+    let alice = ie.account("alice");
+    assert!(!is_let_in(&ie, None), "without a certificate");
+    let stranger = Authority::new().sign("mx.us.example");
+    assert!(!is_let_in(&ie, Some(&stranger)), "with a stranger's certificate");
+    let peer = authority.sign("mx.us.example");
+    assert!(is_let_in(&ie, Some(&peer)), "with a cell's certificate");
+    let mut clear = Lines::plain(ie.at("relay"));
+    clear.send(b"EHLO mx.us.example\r\n").unwrap();
+    assert!(!clear.rest().contains("250"), "in the clear");
+
+    // And what a cell brings must belong here: no letter goes round in circles.
+    let config = tls::client(&authority.pem(), Some(&peer));
+    let mut smtp = Smtp::greet(Lines::tls(ie.at("relay"), &ie.hostname, &config));
+    assert_eq!(smtp.deliver("bob@example.org", &alice.address, &letter("corpus")).0, 250);
+    assert_eq!(smtp.deliver("bob@example.org", "clerk@us.example", &letter("x")).0 / 100, 5);
+    assert_eq!(smtp.deliver("bob@example.org", "clerk@example.net", &letter("x")).0 / 100, 5);
+}
+
+#[test]
+fn a_host_the_authority_signed_is_not_thereby_a_cell() {
+    let authority = Authority::new();
+    let (mut ie, us) = (Cell::new("ie", &authority), Cell::new("us", &authority));
+    ie.meet(&us);
+    ie.start();
+    let printer = authority.sign("printer.ie.example");
+    assert!(!is_let_in(&ie, Some(&printer)), "a host that is no peer relays");
+}
+
+#[test]
+fn nothing_is_handed_to_a_host_that_is_not_the_cell() {
+    let authority = Authority::new();
+    let (mut ie, mut us) = (Cell::new("ie", &authority), Cell::new("us", &authority));
+    ie.meet(&us);
+    us.meet(&ie);
+    // Somebody else's host at the other cell's address, with papers of its own.
+    us.install(&authority.sign("mx.elsewhere.example"));
+    us.start();
+    ie.start();
+    let alice = us.account("alice");
+    let (code, text) = ie.mx().deliver("bob@example.org", &alice.address, &letter("corpus"));
+    assert!((400..500).contains(&code), "{text}");
+    assert_eq!(us.admin(&["account", "list"])["accounts"][0]["arrived_unfolded"], 0);
+}

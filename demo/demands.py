@@ -141,35 +141,32 @@ def production_order(stage: Stage, desk: Desk, account: Account, midpoint: int) 
     return {"case": case, "order": order, "midpoint": midpoint, "from": period["from"]}
 
 
-def answer_shares(stage: Stage, desk: Desk, case: str) -> None:
-    """Each holder checks the evidence alone, on a machine of its own."""
-    stage.title("the holders: each checks the receipt in the log, then gives a share for this order alone")
+def answer_shares(stage: Stage, desk: Desk, case: str, folder: str) -> None:
+    """Each holder checks the evidence alone, on a machine of its own; its answer is in the folder."""
     stage.until("the log has the authorisation", lambda: "logged" in desk.run("clerk", "show", case, show=False))
-    desk.run("clerk", "holders", case, "desk/asked")
+    desk.run("clerk", "holders", case, folder)
     named = {line.split()[1]: line.split()[2] for line in desk.run("clerk", "register", show=False).splitlines()
              if line.startswith("holder")}
-    asked = sorted((stage.root / "desk/asked").glob("*-*.json"))
-    for path in asked:
+    for path in sorted((stage.root / folder).glob("*-*.json")):
         office, holder = path.stem.split("-", 1)
         name = named[holder]
         if name == "trustee-3":
             continue
-        command = "trustee" if office == "trustee" else "guard"
-        report = stage.run("bailiwick-verify", command, "answer", "--request", f"desk/asked/{path.name}", "--key", f"{name}.key",
-                           "--trust", "desk/trust.json", "--served", f"{name}.served", "--out", f"desk/{name}.answer", "--yes")
+        report = stage.run("bailiwick-verify", office, "answer", "--request", f"{folder}/{path.name}", "--key", f"{name}.key",
+                           "--trust", "desk/trust.json", "--served", f"{name}.served", "--out", f"{folder}/{name}.answer", "--yes")
         stage.promise("PASS" in report, f"{name} finds the release logged, witnessed and signed by two")
 
 
 def hand_over(stage: Stage, desk: Desk, case: str) -> None:
     stage.title("the station: opens what the order names, and nothing opens without the guards")
     for name in ["trustee-1", "trustee-2"]:
-        desk.run("clerk", "share", case, f"desk/{name}.answer")
+        desk.run("clerk", "share", case, f"desk/asked/{name}.answer")
     desk.run("station", "produce", case, "--order-key", "desk/order.key", "--trust", "desk/trust.json", "--out",
              "desk/early.age", fails=True)
     stage.promise(True, "two trustees without guards open nothing")
     time.sleep(1.1)
     for name in ["guard-1", "guard-2"]:
-        desk.run("clerk", "share", case, f"desk/{name}.answer")
+        desk.run("clerk", "share", case, f"desk/asked/{name}.answer")
     desk.run("station", "produce", case, "--order-key", "desk/order.key", "--trust", "desk/trust.json", "--out",
              "desk/production.age")
     stage.promise(not (stage.root / "desk/order.key").exists(), "the order's key is gone with the production")
@@ -194,18 +191,54 @@ def check_package(stage: Stage, wanted: set[str], unwanted: set[str]) -> None:
                   f"none of the {len(unwanted)} others is")
 
 
-def sealed_account(stage: Stage, desk: Desk, account: Account) -> None:
-    stage.title("the same order for an account in custody `sealed`")
+def order_of_today(desk: Desk, account: Account, reference: str, keys: str, period: dict, secrecy: dict | None = None) -> tuple[str, dict]:
+    """A production order served two days ago, which the enforcing authority has cleared: its case and the opinion."""
     served = datetime.now(timezone.utc) - timedelta(days=2)
     facts = facts_of("G01") | {"served": served.isoformat(timespec="seconds"), "enforcing_authority": "cleared",
                                "authenticated": None}
-    facts["items"] = [{"name": "content", "category": "content", "item_place": "ie", "item_keys": "user", "retrievable": False}]
-    period = {"from": int(served.timestamp()) - 86400, "until": int(time.time())}
-    enrolled = json.loads((stage.root / "desk/epoc.json").read_text())["enrolled"]
-    demand = {"authority": "investigating judge, Paris", "enrolled": enrolled, "reference": "EPOC 2026/2",
+    facts["items"] = [{"name": "content", "category": "content", "item_place": "ie", "item_keys": keys,
+                       "retrievable": keys != "user"}]
+    enrolled = json.loads((desk.stage.root / "desk/epoc.json").read_text())["enrolled"]
+    name = reference.replace(" ", "-").replace("/", "-")
+    demand = {"authority": "investigating judge, Paris", "enrolled": enrolled, "reference": reference, "secrecy": secrecy,
               "basis": "Regulation (EU) 2023/1543 art. 5", "identifiers": [account.address], "period": period, "facts": facts}
-    case = desk.receive("sealed", demand, account.address)
-    opinion = desk.opinion(case)
+    case = desk.receive(name, demand, account.address)
+    return case, desk.opinion(case)
+
+
+def managed_under_secrecy(stage: Stage, desk: Desk, account: Account, mine: set[str]) -> None:
+    """A managed account, one vault officer, and a non-disclosure order that ends."""
+    stage.title("an account in custody `managed`, under a non-disclosure order that ends in 20 seconds")
+    ends = int(time.time()) + 20
+    secrecy = {"basis": "the order's section H", "issuer": "investigating judge, Paris", "until": ends, "review": ends - 5}
+    period = {"from": int(time.time()) - 86400, "until": int(time.time()) + 3600}
+    before = json.loads(desk.run("", "--json", "trust", show=False)) and desk.log_size()
+    case, opinion = order_of_today(desk, account, "EPOC 2026/3", "local", period, secrecy)
+    scope = {"version": 1, "account": account.id, "from": period["from"], "until": period["until"],
+             "categories": ["content"], "correspondents": [], "message_ids": []}
+    desk.run("counsel", "decide", case, "comply", "--scope", desk.file("managed-scope.json", scope))
+    stage.promise(desk.log_size() - before in (0, 4), "the log shows batches of one size, not this case")
+    key = desk.json("station", "order-key", "--out", "desk/managed-order.key", show=False)["public"]
+    order = desk.json("counsel", "prepare", case, "--recipient", key, show=False)["digest"]
+    desk.run("counsel", "approve", case, order, "--office", "counsel")
+    desk.run("approver", "approve", case, order, "--office", "approver")
+    answer_shares(stage, desk, case, "desk/managed")
+    for name in ["vault-1", "guard-1", "guard-2"]:
+        desk.run("clerk", "share", case, f"desk/managed/{name}.answer")
+    desk.run("station", "produce", case, "--order-key", "desk/managed-order.key", "--trust", "desk/trust.json", "--out",
+             "desk/managed.age")
+    report = stage.run("bailiwick-verify", "production", "desk/managed.age", "--identity", "desk/authority.key",
+                       "--trust", "desk/trust.json")
+    stage.promise("FAIL" not in report, "the production of a managed account passes every check")
+    openings = desk.cell.folder / "data/log/openings"
+    stage.until("the sealed leaves are opened", lambda: openings.is_dir() and len(list(openings.glob("*.json"))) >= 5)
+    stage.promise(time.time() >= ends, "its leaves are opened when the secrecy ends, and not before")
+
+
+def sealed_account(stage: Stage, desk: Desk, account: Account) -> None:
+    stage.title("the same order for an account in custody `sealed`")
+    period = {"from": int(time.time()) - 3 * 86400, "until": int(time.time())}
+    case, opinion = order_of_today(desk, account, "EPOC 2026/2", "user", period)
     produce = [part["produce"] for part in opinion["parts"]]
     stage.promise("plaintext" not in json.dumps(produce).lower(), "the law asks for what is held: ciphertext, and a statement")
     scope = {"version": 1, "account": account.id, "from": period["from"], "until": period["until"],

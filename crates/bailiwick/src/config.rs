@@ -436,7 +436,7 @@ mod tests {
 
     /// The shortest file a cell can be served from.
     const SHORTEST: &str = "[cell]\nname = \"ie\"\nid = \"00112233445566778899aabbccddeeff\"\n\
-        entity = \"\"\nhostname = \"mx.ie.example\"\ndomains = [\"ie.example\"]\n\
+        entity = \"\"\njurisdiction = \"ie\"\nhostname = \"mx.ie.example\"\ndomains = [\"ie.example\"]\n\
         data = \"data\"\nkeys = \"/secret/cell.keys\"\nadmin_socket = \"admin.sock\"\n\
         [tls]\ncertificate = \"tls.crt\"\nkey = \"tls.key\"\n";
 

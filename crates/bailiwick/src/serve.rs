@@ -73,24 +73,29 @@ async fn serve(config: Config) -> Result<()> {
     });
     let whole = whole.await??;
     whole.cell.keeper.log_standing(&whole.cell.config).await?;
+    let stop_asked = stop_signal()?;
     let mut tasks = JoinSet::new();
     whole.listen(&mut tasks, &stop).await?;
     tracing::info!(cell = whole.cell.config.cell.name.get_ref(), "the cell is serving");
-    stop_signal().await?;
+    stop_asked.await;
     tracing::info!("the cell stops");
     stop_sender.send_replace(true);
     while tasks.join_next().await.is_some() {}
     whole.close()
 }
 
-async fn stop_signal() -> Result<()> {
+/// Resolves when the process is told to stop. It hears that from the call on, not from the first
+/// poll: whoever sees the cell serve may stop it at once.
+fn stop_signal() -> Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        done = tokio::signal::ctrl_c() => done?,
-    }
-    Ok(())
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 /// A cell with everything it serves with.

@@ -136,6 +136,16 @@ pub(crate) enum Answer {
     },
 }
 
+impl Answer {
+    /// The answer, or the refusal as an error.
+    pub(crate) fn or_refusal(self) -> anyhow::Result<Self> {
+        if let Self::Refused { what, cure } = &self {
+            anyhow::bail!("{what}\n  cure: {cure}");
+        }
+        Ok(self)
+    }
+}
+
 /// One account, without its addresses.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct AccountLine {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use custody::receipt::COSIGNATURE_SECONDS_MAX;
 use custody::{LogTrust, TrustPolicy};
-use desk::{Desk, HolderEntry, Signed, Staff, Unlogged};
+use desk::{Desk, Signed, Staff, Unlogged};
 use vocab::Row;
 
 use super::Cell;
@@ -59,7 +59,7 @@ impl Cell {
     pub(crate) fn enrol_holders(&self) -> Result<()> {
         let known = self.desk.enrolled_holders();
         for holder in self.config.custody.entries() {
-            if !known.iter().any(|one: &HolderEntry| *one == holder) {
+            if !known.contains(&holder) {
                 self.desk.enrol_holder(holder, clock::now())?;
             }
         }

@@ -15,13 +15,32 @@ use super::keeper::{Item, Keeper, kept};
 use crate::clock;
 use crate::config::Config;
 
-/// One thing that stands: what sort it is, its name, and its digest.
+/// One thing that stands.
 struct Standing {
-    act: Act,
+    sort: Sort,
     name: String,
     digest: Digest,
-    count: u64,
 }
+
+enum Sort {
+    Pack,
+    Program,
+    /// An escrow policy, and how many holders it names.
+    Holders(u64),
+}
+
+impl Sort {
+    fn act(&self) -> Act {
+        match self {
+            Self::Pack => Act::PackChanged,
+            Self::Program => Act::Software,
+            Self::Holders(_) => Act::HoldersChanged,
+        }
+    }
+}
+
+/// The last digest of each thing that the log names, by act and name.
+type Known = BTreeMap<(Act, Vec<u8>), Vec<u8>>;
 
 impl Keeper {
     /// Logs every standing thing that is not as the log has it.
@@ -29,14 +48,15 @@ impl Keeper {
         let known = self.standing()?;
         let now = clock::now();
         let mut items = Vec::new();
-        for Standing { act, name, digest, count } in standing(config)? {
-            if known.get(&(act, name.clone().into_bytes())) == Some(&digest.0.to_vec()) {
+        for Standing { sort, name, digest } in standing(config)? {
+            let said = known.get(&(sort.act(), name.clone().into_bytes()));
+            if said.is_some_and(|said| *said == digest.0) {
                 continue;
             }
-            let draft = match act {
-                Act::PackChanged => custody::acts::pack_changed(now, &name, digest),
-                Act::Software => custody::acts::program(now, &name, digest),
-                _ => custody::acts::holders_changed(now, digest, count)
+            let draft = match sort {
+                Sort::Pack => custody::acts::pack_changed(now, &name, digest),
+                Sort::Program => custody::acts::program(now, &name, digest),
+                Sort::Holders(count) => custody::acts::holders_changed(now, digest, count)
                     .clear(FieldId::NAME, name.as_bytes()),
             };
             items.push(Item { draft, open_by: None, about: None });
@@ -45,9 +65,8 @@ impl Keeper {
         Ok(())
     }
 
-    /// The last digest of each thing that the log names.
-    fn standing(&self) -> Result<BTreeMap<(Act, Vec<u8>), Vec<u8>>> {
-        let mut known = BTreeMap::new();
+    fn standing(&self) -> Result<Known> {
+        let mut known = Known::new();
         let rows = self.options.read.scan(self.options.account, RecordKind::LogLeaf, Row(0));
         for found in rows {
             let (row, _) = found?;
@@ -66,21 +85,17 @@ fn standing(config: &Config) -> Result<Vec<Standing>> {
     let mut all = Vec::new();
     for pack in law::Packs::builtin()?.iter() {
         let (name, digest) = (pack.id().to_string(), sha256(&[&pack.canonical()]));
-        all.push(Standing { act: Act::PackChanged, name, digest, count: 0 });
+        all.push(Standing { sort: Sort::Pack, name, digest });
     }
     let program = sha256(&[&std::fs::read(std::env::current_exe()?)?]);
     let name = "bailiwick".to_owned();
-    all.push(Standing { act: Act::Software, name, digest: program, count: 0 });
+    all.push(Standing { sort: Sort::Program, name, digest: program });
     for (custody, name) in [(Custody::Trustee, "trustee"), (Custody::Managed, "managed")] {
         let Some(policy) = config.custody.escrow(config.cell.cell_id(), custody) else { continue };
         let sides = [seal::escrow::Party::Trustee, seal::escrow::Party::Guard];
         let holders: usize = sides.map(|side| policy.side(side).1.len()).iter().sum();
-        all.push(Standing {
-            act: Act::HoldersChanged,
-            name: name.to_owned(),
-            digest: policy.digest(),
-            count: u64::try_from(holders).unwrap_or(u64::MAX),
-        });
+        let sort = Sort::Holders(u64::try_from(holders).unwrap_or(u64::MAX));
+        all.push(Standing { sort, name: name.to_owned(), digest: policy.digest() });
     }
     Ok(all)
 }

@@ -44,7 +44,11 @@ pub(crate) enum DeskCommand {
     #[command(name = "produce")]
     Station(Produce),
     #[command(flatten)]
-    Do(Work),
+    Intake(Intake),
+    #[command(flatten)]
+    Decision(Decision),
+    #[command(flatten)]
+    Paper(Paper),
 }
 
 #[derive(Debug, Args)]
@@ -89,8 +93,9 @@ pub(crate) struct Produce {
     pub(crate) means: String,
 }
 
+/// What the clerk does, and everybody's reading.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Work {
+pub(crate) enum Intake {
     /// Clerk: enter a demand. DEMAND is its description as JSON, PAPER the document as served.
     Receive {
         demand: PathBuf,
@@ -103,6 +108,47 @@ pub(crate) enum Work {
     Verify { case: CaseId, checks: PathBuf },
     /// Ask the law. FACTS is JSON that is laid over what is known.
     Assess { case: CaseId, facts: Option<PathBuf> },
+    /// Preserve the account's sealed records.
+    Preserve {
+        case: CaseId,
+        #[arg(long, default_value_t = 60)]
+        days: u64,
+    },
+    /// Count sealed letters by month; opens none.
+    Count { case: CaseId },
+    /// The letter to the authority that goes with the decision.
+    Letter { case: CaseId },
+    /// Read a case's file.
+    Show { case: CaseId },
+    /// Cases by deadline.
+    List {
+        #[arg(long)]
+        overdue: bool,
+    },
+    /// Record that the authority took the demand back.
+    Withdraw { case: CaseId, why: String },
+    /// Clerk: enrol an authority. Counts once another person confirms it.
+    EnrolAuthority {
+        name: String,
+        /// Its State, two letters.
+        #[arg(long)]
+        place: String,
+        /// The age key productions are encrypted to.
+        #[arg(long)]
+        recipient: String,
+        /// Where the number was found that it was called back at.
+        #[arg(long)]
+        number_from: String,
+    },
+    /// Confirm an authority that another person enrolled.
+    ConfirmAuthority { id: String },
+    /// The register: staff, holders, authorities.
+    Register,
+}
+
+/// What counsel and approver do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Decision {
     /// Counsel: decide.
     Decide {
         case: CaseId,
@@ -136,66 +182,35 @@ pub(crate) enum Work {
     },
     /// Approver: return the order to counsel.
     Return { case: CaseId, why: String },
-    /// Write what to ask each holder into a folder: one file each, and the evidence.
-    Holders { case: CaseId, folder: PathBuf },
-    /// Enter a holder's answer.
-    Share { case: CaseId, answer: PathBuf },
-    /// Enter a holder's refusal.
-    HolderRefused { case: CaseId, holder: String, why: String },
     /// Counsel: stay execution.
     Stay { case: CaseId, why: String },
     /// Counsel: lift a stay.
     Lift { case: CaseId, why: String },
     /// Counsel: record an appeal.
     Appeal { case: CaseId, court: String },
-    /// Record that the authority took the demand back.
-    Withdraw { case: CaseId, why: String },
     /// Counsel: close.
     Close { case: CaseId },
-    /// Preserve the account's sealed records.
-    Preserve {
-        case: CaseId,
-        #[arg(long, default_value_t = 60)]
-        days: u64,
-    },
     /// End a preservation that has run out, or as the second person.
     EndPreservation { case: CaseId },
     /// Counsel: record a non-disclosure order. ORDER is JSON.
     Secrecy { case: CaseId, order: PathBuf },
     /// Counsel: record notice to the owner. NOTICE is JSON.
     Notice { case: CaseId, notice: PathBuf },
-    /// The letter to the authority that goes with the decision.
-    Letter { case: CaseId },
-    /// Count sealed letters by month; opens none.
-    Count { case: CaseId },
-    /// Read a case's file.
-    Show { case: CaseId },
+}
+
+/// What comes from files and goes into files.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Paper {
+    /// Write what to ask each holder into a folder: one file each, and the evidence.
+    Holders { case: CaseId, folder: PathBuf },
+    /// Enter a holder's answer.
+    Share { case: CaseId, answer: PathBuf },
+    /// Enter a holder's refusal.
+    HolderRefused { case: CaseId, holder: String, why: String },
     /// Read a document of a case.
     Document { case: CaseId, row: u64, out: PathBuf },
     /// The log's receipt of a demand, for the authority.
     Receipt { case: CaseId, out: PathBuf },
-    /// Cases by deadline.
-    List {
-        #[arg(long)]
-        overdue: bool,
-    },
-    /// Clerk: enrol an authority. Counts once another person confirms it.
-    EnrolAuthority {
-        name: String,
-        /// Its State, two letters.
-        #[arg(long)]
-        place: String,
-        /// The age key productions are encrypted to.
-        #[arg(long)]
-        recipient: String,
-        /// Where the number was found that it was called back at.
-        #[arg(long)]
-        number_from: String,
-    },
-    /// Confirm an authority that another person enrolled.
-    ConfirmAuthority { id: String },
-    /// The register: staff, holders, authorities.
-    Register,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

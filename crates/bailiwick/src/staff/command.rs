@@ -9,8 +9,8 @@ use custody::{Approval, hex};
 use desk::{Choice, Command, Outcome, Role, Scope, ScopeDiff, Staff};
 use vocab::{AccountId, CaseId, Digest, Timestamp};
 
-use super::cli::{Enrol, OfficeArg, OutcomeArg, RoleArg, Work};
-use super::{AtDesk, json, key, write_json};
+use super::cli::{Decision, Enrol, Intake, OfficeArg, OutcomeArg, Paper, RoleArg};
+use super::{AtDesk, OTHER_VERSION, json, key, write_json};
 use crate::admin::client;
 use crate::admin::protocol::{Answer, Request};
 use crate::clock;
@@ -40,85 +40,85 @@ pub(super) fn staff(enrol: &Enrol) -> Result<Staff> {
     })
 }
 
-/// Carries out one command.
-pub(super) fn carry_out(at: &AtDesk<'_>, work: Work) -> Result<desk::Answer> {
-    match work {
-        Work::Holders { case, folder } => return holders(at, case, &folder),
-        Work::Document { case, row, out } => return document(at, case, row, &out),
-        Work::Receipt { case, out } => return receipt(at, case, &out),
-        other => at.ask(&command(at, other)?),
-    }
-}
-
-fn command(at: &AtDesk<'_>, work: Work) -> Result<Command> {
+/// What the clerk does, and everybody's reading.
+pub(super) fn intake(at: &AtDesk<'_>, work: Intake) -> Result<Command> {
     Ok(match work {
-        Work::Receive { demand, paper, address } => Command::Receive {
+        Intake::Receive { demand, paper, address } => Command::Receive {
             demand: Box::new(json(&demand)?),
             document: std::fs::read(&paper)
                 .with_context(|| format!("cannot read `{}`", paper.display()))?,
             account: address.map(|address| account(at, address)).transpose()?,
         },
-        Work::Verify { case, checks } => {
+        Intake::Verify { case, checks } => {
             let checks: Checks = json(&checks)?;
             Command::Verify { case, checks: checks.checks, facts: checks.facts }
         }
-        Work::Assess { case, facts } => {
+        Intake::Assess { case, facts } => {
             let facts = facts.map(|facts| json(&facts)).transpose()?;
             Command::Assess { case, facts: facts.unwrap_or_default() }
         }
-        Work::Decide { case, outcome, scope, reason } => {
-            let scope = scope.map(|scope| json(&scope)).transpose()?;
-            let outcome = self::outcome(outcome);
-            let choice = Choice { outcome, scope, reason, codes: Vec::new() };
-            Command::Decide { case, choice: Box::new(choice) }
-        }
-        Work::Narrow { case, before, scope } => narrow(at, case, &json(&before)?, json(&scope)?)?,
-        Work::Prepare { case, recipient, days } => Command::Prepare {
-            case,
-            recipient: hex::decode(&recipient).context("a recipient is hexadecimal")?,
-            valid_seconds: days.saturating_mul(DAY_SECONDS),
-        },
-        Work::Approve { case, digest, office } => approve(at, case, &digest, office)?,
-        Work::Return { case, why } => Command::Return { case, why },
-        Work::Share { case, answer } => {
-            Command::Share { case, answer: json::<ShareAnswer>(&answer)? }
-        }
-        Work::HolderRefused { case, holder, why } => {
-            Command::HolderRefused { case, holder: holder.parse()?, why }
-        }
-        Work::EnrolAuthority { name, place, recipient, number_from } => Command::EnrolAuthority {
+        Intake::Preserve { case, days } => Command::Preserve { case, until: in_days(days) },
+        Intake::Count { case } => Command::Count { case },
+        Intake::Letter { case } => Command::Letter { case },
+        Intake::Show { case } => Command::Show { case },
+        Intake::List { overdue } => Command::List { overdue },
+        Intake::Withdraw { case, why } => Command::Withdraw { case, why },
+        Intake::EnrolAuthority { name, place, recipient, number_from } => Command::EnrolAuthority {
             name,
             place: place.parse().ok().context("a State is two letters")?,
             recipient,
             number_from,
             called_back: clock::now(),
         },
-        Work::ConfirmAuthority { id } => Command::ConfirmAuthority {
+        Intake::ConfirmAuthority { id } => Command::ConfirmAuthority {
             id: hex::decode_array(&id).context("an authority's identifier is 32 hex digits")?,
         },
-        course => course_of(course)?,
+        Intake::Register => Command::Register,
     })
 }
 
-/// The course of a case: what needs no file but an order or a notice.
-fn course_of(work: Work) -> Result<Command> {
+/// What counsel and approver do.
+pub(super) fn decision(at: &AtDesk<'_>, work: Decision) -> Result<Command> {
     Ok(match work {
-        Work::Stay { case, why } => Command::Stay { case, why },
-        Work::Lift { case, why } => Command::Lift { case, why },
-        Work::Appeal { case, court } => Command::Appeal { case, court },
-        Work::Withdraw { case, why } => Command::Withdraw { case, why },
-        Work::Close { case } => Command::Close { case },
-        Work::Preserve { case, days } => Command::Preserve { case, until: in_days(days) },
-        Work::EndPreservation { case } => Command::EndPreservation { case },
-        Work::Secrecy { case, order } => Command::Secrecy { case, order: json(&order)? },
-        Work::Notice { case, notice } => Command::Notice { case, notice: json(&notice)? },
-        Work::Letter { case } => Command::Letter { case },
-        Work::Count { case } => Command::Count { case },
-        Work::Show { case } => Command::Show { case },
-        Work::List { overdue } => Command::List { overdue },
-        Work::Register => Command::Register,
-        _ => bail!("this word of the desk is not wired"),
+        Decision::Decide { case, outcome, scope, reason } => {
+            let scope = scope.map(|scope| json(&scope)).transpose()?;
+            let outcome = self::outcome(outcome);
+            let choice = Choice { outcome, scope, reason, codes: Vec::new() };
+            Command::Decide { case, choice: Box::new(choice) }
+        }
+        Decision::Narrow { case, before, scope } => {
+            narrow(at, case, &json(&before)?, json(&scope)?)?
+        }
+        Decision::Prepare { case, recipient, days } => Command::Prepare {
+            case,
+            recipient: hex::decode(&recipient).context("a recipient is hexadecimal")?,
+            valid_seconds: days.saturating_mul(DAY_SECONDS),
+        },
+        Decision::Approve { case, digest, office } => approve(at, case, &digest, office)?,
+        Decision::Return { case, why } => Command::Return { case, why },
+        Decision::Stay { case, why } => Command::Stay { case, why },
+        Decision::Lift { case, why } => Command::Lift { case, why },
+        Decision::Appeal { case, court } => Command::Appeal { case, court },
+        Decision::Close { case } => Command::Close { case },
+        Decision::EndPreservation { case } => Command::EndPreservation { case },
+        Decision::Secrecy { case, order } => Command::Secrecy { case, order: json(&order)? },
+        Decision::Notice { case, notice } => Command::Notice { case, notice: json(&notice)? },
     })
+}
+
+/// What comes from files and goes into files.
+pub(super) fn paper(at: &AtDesk<'_>, work: Paper) -> Result<desk::Answer> {
+    match work {
+        Paper::Holders { case, folder } => holders(at, case, &folder),
+        Paper::Share { case, answer } => {
+            at.ask(&Command::Share { case, answer: json::<ShareAnswer>(&answer)? })
+        }
+        Paper::HolderRefused { case, holder, why } => {
+            at.ask(&Command::HolderRefused { case, holder: holder.parse()?, why })
+        }
+        Paper::Document { case, row, out } => document(at, case, row, &out),
+        Paper::Receipt { case, out } => receipt(at, case, &out),
+    }
 }
 
 /// What a clerk writes down of the sender.
@@ -143,11 +143,10 @@ fn outcome(outcome: OutcomeArg) -> Outcome {
 }
 
 fn account(at: &AtDesk<'_>, address: String) -> Result<AccountId> {
-    match client::ask(&at.config.cell.admin_socket, &Request::AccountOf { address })? {
-        Answer::Account { account } => Ok(account.parse()?),
-        Answer::Refused { what, cure } => bail!("{what}\n  cure: {cure}"),
-        _ => bail!("the cell answered something else; use the same version on both sides"),
-    }
+    let socket = &at.config.cell.admin_socket;
+    let answer = client::ask(socket, &Request::AccountOf { address })?.or_refusal()?;
+    let Answer::Account { account } = answer else { bail!(OTHER_VERSION) };
+    Ok(account.parse()?)
 }
 
 fn narrow(at: &AtDesk<'_>, case: CaseId, before: &Scope, scope: Scope) -> Result<Command> {

@@ -10,7 +10,7 @@ mod key;
 pub(crate) mod show;
 mod station;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use desk::Command;
@@ -28,18 +28,25 @@ struct AtDesk<'a> {
     key: StaffKey,
 }
 
-impl AtDesk<'_> {
+const OTHER_VERSION: &str =
+    "the cell answered something else; use the same version of `bailiwick` on both sides";
+
+impl<'a> AtDesk<'a> {
+    /// Takes up the person's key.
+    fn sit(config: &'a Config, key: Option<PathBuf>) -> Result<Self> {
+        let path = key.context("name your key file with --as")?;
+        Ok(Self { config, key: StaffKey::load(&path)? })
+    }
+
     /// Signs a command and has it carried out.
     fn ask(&self, command: &Command) -> Result<desk::Answer> {
         let cell = self.config.cell.cell_id();
         let signed =
             desk::Signed::sign(cell, self.key.person, &self.key.signing, command, clock::now())?;
         let request = Request::Desk { signed: Box::new(signed) };
-        match client::ask(&self.config.cell.admin_socket, &request)? {
-            Answer::Desk { said } => Ok(*said),
-            Answer::Refused { what, cure } => bail!("{what}\n  cure: {cure}"),
-            _ => bail!("the cell answered something else; use the same version on both sides"),
-        }
+        let answer = client::ask(&self.config.cell.admin_socket, &request)?.or_refusal()?;
+        let Answer::Desk { said } = answer else { bail!(OTHER_VERSION) };
+        Ok(*said)
     }
 }
 
@@ -55,19 +62,27 @@ pub(crate) fn run(args: Desk) -> Result<Answer> {
             client::ask(socket, &Request::StaffEnrol { staff })
         }
         DeskCommand::OrderKey { out } => Ok(Answer::Made { public: station::order_key(&out)? }),
-        DeskCommand::Do(work) => {
-            let path = args.key.context("name your key file with --as")?;
-            let at_desk = AtDesk { config: &config, key: StaffKey::load(&path)? };
-            let answer = command::carry_out(&at_desk, work)?;
-            Ok(Answer::Desk { said: Box::new(answer) })
+        DeskCommand::Intake(work) => {
+            let at = AtDesk::sit(&config, args.key)?;
+            said(at.ask(&command::intake(&at, work)?))
+        }
+        DeskCommand::Decision(work) => {
+            let at = AtDesk::sit(&config, args.key)?;
+            said(at.ask(&command::decision(&at, work)?))
+        }
+        DeskCommand::Paper(work) => {
+            let at = AtDesk::sit(&config, args.key)?;
+            said(command::paper(&at, work))
         }
         DeskCommand::Station(produce) => {
-            let path = args.key.context("name your key file with --as")?;
-            let at_desk = AtDesk { config: &config, key: StaffKey::load(&path)? };
-            let answer = station::produce(&at_desk, &produce)?;
-            Ok(Answer::Desk { said: Box::new(answer) })
+            let at = AtDesk::sit(&config, args.key)?;
+            said(station::produce(&at, &produce))
         }
     }
+}
+
+fn said(answer: Result<desk::Answer>) -> Result<Answer> {
+    Ok(Answer::Desk { said: Box::new(answer?) })
 }
 
 /// Reads a file of JSON.

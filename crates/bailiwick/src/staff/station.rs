@@ -54,17 +54,15 @@ pub(super) fn produce(at: &AtDesk<'_>, args: &Produce) -> Result<desk::Answer> {
         station.body(row, &sealed)?;
     }
     let bag = Bag::new(station.close(clock::now())?, &evidence)?;
-    let signature = match at.ask(&Command::Produce {
-        case,
-        tag_manifest: bag.tag_manifest().to_vec(),
-        record: bag.record().clone(),
-    })? {
-        desk::Answer::Produced { signature } => signature,
-        _ => bail!("the desk did not sign the production"),
+    let tag_manifest = bag.tag_manifest().to_vec();
+    let produced =
+        at.ask(&Command::Produce { case, tag_manifest, record: bag.record().clone() })?;
+    let desk::Answer::Produced { signature } = produced else {
+        bail!("the desk did not sign the production");
     };
-    let receipt = match at.ask(&Command::ProductionReceipt { case })? {
-        desk::Answer::Receipt { receipt } => receipt,
-        _ => bail!("the log has no receipt of the production"),
+    let logged = at.ask(&Command::ProductionReceipt { case })?;
+    let desk::Answer::Receipt { receipt } = logged else {
+        bail!("the log has no receipt of the production");
     };
     let files = bag.complete(&signature, &receipt)?;
     let tar = Zeroizing::new(archive::tar(&files, clock::now())?);

@@ -55,6 +55,7 @@ fn mistakes() -> Vec<Mistake> {
         replaced("section twice", "[limits]", "[dns]\n[limits]"),
         replaced("missing key", "admin_socket = \"admin.sock\"", ""),
         replaced("bad cell name", "name = \"ie\"", "name = \"Ireland\""),
+        replaced("bad jurisdiction", "jurisdiction = \"ie\"", "jurisdiction = \"Ireland\""),
         replaced("bad domain", "domains = [\"ie.example\"]", "domains = [\"ie.example\", \"a b\"]"),
         replaced("no domains", "domains = [\"ie.example\"]", "domains = []"),
         replaced("bad host name", "hostname = \"mx.ie.example\"", "hostname = \"mx..example\""),

@@ -6,12 +6,14 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::string_slice,
     reason = "a test stops at the first surprise"
 )]
 
 mod admin;
 mod cell;
 mod config;
+mod crash;
 mod init;
 mod log;
 mod mail;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use vocab::{AccountId, RecordKind, Row};
 
 use super::keys::{Keys, OpenKeys};
-use super::{Account, Services};
+use super::{Account, IN_TRANSIT_OCTETS, Services};
 use crate::mailbox::{
     Flags, Mailbox, MailboxRow, Message, MessageRow, Name, SpecialUse, State, StateRow,
 };
@@ -56,6 +56,7 @@ impl Account {
             writing: tokio::sync::Mutex::new(()),
             changes: tokio::sync::watch::Sender::new(0),
             folding: Mutex::new(None),
+            in_transit: Arc::new(tokio::sync::Semaphore::new(IN_TRANSIT_OCTETS)),
         });
         if fresh {
             account.create_first().await.map_err(|_| OpenError::Failed)?;

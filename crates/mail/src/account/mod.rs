@@ -36,6 +36,10 @@ use crate::runtime::Clock;
 /// Rows of bodies that the owner put here have this bit; arrivals count up from 1 without it.
 pub(crate) const OWN_ROWS: u64 = 1 << 63;
 
+/// Octets of messages that all sessions of an account may hold together on their way in or out.
+/// An owner who takes more than the host has would take it from everybody.
+pub(crate) const IN_TRANSIT_OCTETS: usize = 160 << 20;
+
 /// Why a change was not made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ChangeError {
@@ -95,6 +99,8 @@ pub struct Account {
     /// Counts changes; sessions watch it.
     changes: watch::Sender<u64>,
     folding: Mutex<Option<tokio::task::AbortHandle>>,
+    /// Room for messages between its sessions and its owner's programs.
+    in_transit: Arc<tokio::sync::Semaphore>,
 }
 
 impl Drop for Account {
@@ -139,6 +145,11 @@ impl Account {
 
     fn state_mut(&self) -> Result<RwLockWriteGuard<'_, State>, ChangeError> {
         self.state.write().map_err(|_| ChangeError::Failed)
+    }
+
+    /// Room for messages in transit, at most [`IN_TRANSIT_OCTETS`] permits.
+    pub(crate) fn in_transit(&self) -> &Arc<tokio::sync::Semaphore> {
+        &self.in_transit
     }
 
     /// Wakes whenever something changed.

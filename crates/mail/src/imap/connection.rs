@@ -4,13 +4,19 @@
 //! the limit; waiting can be given up at any point without losing an octet.
 //! Refs: RFC 9051 §5.4; RFC 7888.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use proto::imap::{self, Event, Frame, Framer, Refused};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::Instant;
 
 use super::Limits;
+use crate::account::IN_TRANSIT_OCTETS;
+
+/// Octets of a command that need no room of the account's.
+const SMALL_OCTETS: usize = 128 * 1024;
 
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
@@ -41,6 +47,11 @@ pub(super) struct Connection {
     framer: Framer,
     buffer: Vec<u8>,
     patience: Duration,
+    /// Until when the client must have logged in.
+    login_by: Option<Instant>,
+    /// The account's room for messages in transit, once it is open, and what this has of it.
+    room: Option<Arc<Semaphore>>,
+    taken: Option<OwnedSemaphorePermit>,
     write_limit: Duration,
     append_octets: usize,
     after_login: Duration,
@@ -58,6 +69,9 @@ impl Connection {
             framer: Framer::new(imap::Limits::before_login()),
             buffer: vec![0; 8192],
             patience: limits.before_login,
+            login_by: Some(Instant::now() + limits.login),
+            room: None,
+            taken: None,
             write_limit: limits.write,
             append_octets: limits.append_octets,
             after_login: limits.after_login,
@@ -66,7 +80,9 @@ impl Connection {
     }
 
     /// From login on, more is allowed.
-    pub(super) fn logged_in(&mut self) {
+    pub(super) fn logged_in(&mut self, room: &Arc<Semaphore>) {
+        self.login_by = None;
+        self.room = Some(Arc::clone(room));
         self.framer.set_limits(imap::Limits::after_login(self.append_octets));
         self.patience = self.after_login;
     }
@@ -94,6 +110,8 @@ impl Connection {
 
     /// The next command, giving leave for its literals.
     pub(super) async fn next_command(&mut self) -> Result<Incoming, Closed> {
+        // The last command is done, and what came with it let go.
+        self.taken = None;
         loop {
             match self.framer.next_event() {
                 Ok(Some(Event::Frame(frame))) => return Ok(Incoming::Frame(frame)),
@@ -120,9 +138,10 @@ impl Connection {
     }
 
     async fn fill(&mut self) -> Result<(), Closed> {
-        let patience = self.patience;
+        let ends = Instant::now() + self.patience;
+        let ends = self.login_by.map_or(ends, |login_by| ends.min(login_by));
         let Self { stream, buffer, shutdown, .. } = self;
-        let read = tokio::time::timeout(patience, stream.read(buffer));
+        let read = tokio::time::timeout_at(ends, stream.read(buffer));
         let count = tokio::select! {
             biased;
             // An error means the sender is gone, which is a shutdown too.
@@ -134,6 +153,23 @@ impl Connection {
             },
         };
         self.framer.push(self.buffer.get(..count).unwrap_or_default());
+        self.take_room()
+    }
+
+    /// Asks for room for what has come of a large command.
+    fn take_room(&mut self) -> Result<(), Closed> {
+        let held = self.framer.held();
+        let Some(room) = self.room.as_ref().filter(|_| held > SMALL_OCTETS) else { return Ok(()) };
+        let taken = self.taken.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let more = held.min(IN_TRANSIT_OCTETS).saturating_sub(taken);
+        let more = u32::try_from(more).unwrap_or(u32::MAX);
+        let Ok(more) = Arc::clone(room).try_acquire_many_owned(more) else {
+            return Err(Closed::Unframed("[LIMIT] too much at once on this account"));
+        };
+        match &mut self.taken {
+            Some(taken) => taken.merge(more),
+            None => self.taken = Some(more),
+        }
         Ok(())
     }
 }

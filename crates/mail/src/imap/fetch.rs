@@ -8,6 +8,7 @@
 
 use core::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use imap_types::IntoStatic as _;
 use imap_types::command::FetchModifier;
@@ -15,6 +16,7 @@ use imap_types::fetch::{MacroOrMessageDataItemNames, MessageDataItemName};
 use imap_types::sequence::SequenceSet;
 use proto::imap::{date, structure, write};
 use proto::message::MessageView;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::connection::Closed;
 use super::reply::Reply;
@@ -22,7 +24,7 @@ use super::section;
 use super::selected::{self, Selected};
 use super::session::Session;
 use super::set;
-use crate::account::{Account, Content, ReadBodyError};
+use crate::account::{Account, Content, IN_TRANSIT_OCTETS, ReadBodyError};
 use crate::mailbox::{FlagChange, FlagSet, Flags, Message, State};
 
 /// Messages answered from memory at a time.
@@ -34,6 +36,11 @@ const HEAVY_OCTETS: u64 = 4 << 20;
 const FLUSH_OCTETS: usize = 64 * 1024;
 /// Items in one FETCH.
 const ITEMS_MAX: usize = 200;
+/// How often the items of one FETCH may say a message over, and what comes on top.
+const TIMES_MAX: usize = 3;
+const ON_TOP_OCTETS: usize = 1 << 20;
+/// Answers expected to be smaller need no room of the account's.
+const SMALL_OCTETS: usize = 128 * 1024;
 
 /// What is fetched of every message.
 struct Plan {
@@ -113,7 +120,7 @@ impl Session<'_> {
         places: &[usize],
         plan: &Arc<Plan>,
     ) -> Result<Reply, Closed> {
-        let (mut gone, mut failed, mut undecodable) = (false, false, false);
+        let (mut gone, mut failed, mut undecodable, mut too_much) = (false, false, false, false);
         let mut rest = places;
         while !rest.is_empty() {
             let Some(selected) = self.selected.as_ref() else { break };
@@ -123,6 +130,10 @@ impl Session<'_> {
                 let (targets, taken) = targets(account, selected, chunk);
                 rest = rest.get(taken.max(1)..).unwrap_or_default();
                 gone |= targets.len() < taken;
+                let patience = self.context.limits.write;
+                let Ok(room) = room(account, &targets, plan, patience).await else {
+                    return Ok(Reply::no("[LIMIT] too much at once on this account"));
+                };
                 let (account, plan) = (Arc::clone(account), Arc::clone(plan));
                 let answer = tokio::task::spawn_blocking(move || heavy(&account, &targets, &plan));
                 let Ok(answer) = answer.await else {
@@ -131,18 +142,29 @@ impl Session<'_> {
                 gone |= answer.gone;
                 failed |= answer.failed;
                 undecodable |= answer.undecodable;
-                self.out.extend_from_slice(&answer.out);
+                too_much |= answer.too_much;
+                if self.out.is_empty() {
+                    self.out = answer.out;
+                } else {
+                    self.out.extend_from_slice(&answer.out);
+                }
+                // Small answers go out with the tagged reply, in one segment.
+                if self.out.len() >= FLUSH_OCTETS {
+                    self.flush().await?;
+                }
+                drop(room);
             } else {
                 rest = later;
                 gone |= light(&mut self.out, account, selected, chunk, plan);
-            }
-            // Small answers go out with the tagged reply, in one segment.
-            if self.out.len() >= FLUSH_OCTETS {
-                self.flush().await?;
+                if self.out.len() >= FLUSH_OCTETS {
+                    self.flush().await?;
+                }
             }
         }
         Ok(if failed {
             ReadBodyError::Failed.into()
+        } else if too_much {
+            Reply::no("[LIMIT] the items say the message over too often")
         } else if undecodable {
             Reply::no("[UNKNOWN-CTE] an encoding nobody knows")
         } else if gone {
@@ -152,6 +174,30 @@ impl Session<'_> {
         })
     }
 }
+
+/// Waits until the account has room for an answer; small ones need none.
+async fn room(
+    account: &Account,
+    targets: &[Target],
+    plan: &Plan,
+    patience: Duration,
+) -> Result<Option<OwnedSemaphorePermit>, NoRoom> {
+    let octets: u64 = targets.iter().map(|target| u64::from(target.message.size)).sum();
+    let times = plan.items.iter().filter(|item| is_heavy(item)).count().min(TIMES_MAX);
+    let octets = usize::try_from(octets).unwrap_or(usize::MAX).saturating_mul(times);
+    if octets <= SMALL_OCTETS {
+        return Ok(None);
+    }
+    let octets = u32::try_from(octets.min(IN_TRANSIT_OCTETS)).unwrap_or(u32::MAX);
+    let room = Arc::clone(account.in_transit()).acquire_many_owned(octets);
+    match tokio::time::timeout(patience, room).await {
+        Ok(Ok(room)) => Ok(Some(room)),
+        Ok(Err(_)) | Err(_) => Err(NoRoom),
+    }
+}
+
+/// There was no room for an answer.
+struct NoRoom;
 
 fn items(wanted: &MacroOrMessageDataItemNames<'_>) -> Vec<MessageDataItemName<'static>> {
     match wanted {
@@ -303,6 +349,7 @@ struct Answer {
     gone: bool,
     failed: bool,
     undecodable: bool,
+    too_much: bool,
 }
 
 fn heavy(account: &Account, targets: &[Target], plan: &Plan) -> Answer {
@@ -311,7 +358,11 @@ fn heavy(account: &Account, targets: &[Target], plan: &Plan) -> Answer {
         let start = answer.out.len();
         begin(&mut answer.out, target.number);
         match whole(account, target, plan, &mut answer) {
-            Ok(()) => answer.out.extend_from_slice(b")\r\n"),
+            Ok(true) => answer.out.extend_from_slice(b")\r\n"),
+            Ok(false) => {
+                answer.out.truncate(start);
+                answer.too_much = true;
+            }
             Err(error) => {
                 // Half an answer is none.
                 answer.out.truncate(start);
@@ -353,12 +404,16 @@ impl Opened {
     }
 }
 
+/// Answers one message; `false` if that is more than one answer may be.
 fn whole(
     account: &Account,
     target: &Target,
     plan: &Plan,
     answer: &mut Answer,
-) -> Result<(), ReadBodyError> {
+) -> Result<bool, ReadBodyError> {
+    let size = usize::try_from(target.message.size).unwrap_or(usize::MAX);
+    let may_be = size.saturating_mul(TIMES_MAX).saturating_add(ON_TOP_OCTETS);
+    let end = answer.out.len().saturating_add(may_be);
     let mut opened = Opened::Not;
     if plan.items.iter().any(|item| {
         !matches!(item, MessageDataItemName::Body | MessageDataItemName::BodyStructure)
@@ -377,8 +432,11 @@ fn whole(
             let recent = target.recent && !plan.rev2;
             in_memory(&mut answer.out, item, &target.message, &state, recent);
         }
+        if answer.out.len() > end {
+            return Ok(false);
+        }
     }
-    Ok(())
+    Ok(true)
 }
 
 fn from_disk(

@@ -56,8 +56,8 @@ impl Session<'_> {
         let began = tokio::time::Instant::now();
         match self.context.door.open(user, password).await {
             Ok(account) => {
+                self.connection.logged_in(account.in_transit());
                 self.account = Some(account);
-                self.connection.logged_in();
                 let capabilities = self.capabilities();
                 Ok(Reply::Ok(format!("[CAPABILITY {capabilities}] unlocked")))
             }

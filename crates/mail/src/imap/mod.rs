@@ -42,6 +42,8 @@ pub struct Limits {
     pub append_octets: usize,
     /// How long a client may be silent before it has logged in.
     pub before_login: Duration,
+    /// How long it may take to log in, whatever it says meanwhile.
+    pub login: Duration,
     /// How long after. RFC 9051 §5.4: at least 30 minutes.
     pub after_login: Duration,
     /// How long one write may be stuck.
@@ -59,6 +61,7 @@ impl Default for Limits {
         Self {
             append_octets: 50 << 20,
             before_login: Duration::from_secs(60),
+            login: Duration::from_secs(3 * 60),
             after_login: Duration::from_secs(30 * 60),
             write: Duration::from_secs(5 * 60),
             failed_login: Duration::from_secs(2),

@@ -3,6 +3,7 @@
 
 mod imap;
 mod imap_account;
+mod imap_bounds;
 mod smtp;
 mod transcript;
 mod world;

@@ -181,6 +181,12 @@ impl Framer {
         !self.input.is_empty()
     }
 
+    /// Octets held of what has not become an event.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.wire.len().saturating_add(self.input.len())
+    }
+
     fn take_line(&mut self, room: usize) -> Result<Option<Vec<u8>>, Fatal> {
         let unseen = self.input.get(self.searched..).unwrap_or_default();
         let Some(at) = unseen.iter().position(|byte| *byte == b'\n') else {

@@ -293,7 +293,7 @@ impl Whole {
         let queue = Arc::clone(&inbound.queue);
         let place = config.cell.jurisdiction.get_ref().parse()?;
         let desk = cell::desk::open(&base.keys, &base.store, place, Arc::clone(&base.entropy))?;
-        let logging = tokio::sync::Mutex::new(());
+        let logging = tokio::sync::Mutex::new(false);
         let Base { config, keys, store, entropy, routes, .. } = base;
         let cell =
             Cell { config, keys, store, entropy, routes, keeper, witness, desk, logging, queue };

@@ -99,7 +99,12 @@ impl Cell {
     }
 
     async fn log_desk(&self, batch: bool) -> Result<()> {
-        let _one_at_a_time = self.logging.lock().await;
+        let mut behind = self.logging.lock().await;
+        if *behind {
+            // The log took leaves whose events were not recorded; it must not take them twice.
+            self.catch_up()?;
+        }
+        *behind = true;
         let (sealed, open): (Vec<Unlogged>, Vec<Unlogged>) =
             self.desk.unlogged()?.into_iter().partition(|one| one.open_by.is_some());
         let (events, items) = leaves(open);
@@ -111,6 +116,7 @@ impl Cell {
             let indexes = self.keeper.append_batch(items, size).await?;
             self.record(&events, &indexes)?;
         }
+        *behind = false;
         Ok(())
     }
 

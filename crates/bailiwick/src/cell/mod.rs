@@ -35,8 +35,8 @@ pub(crate) struct Cell {
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) witness: Arc<WitnessKeeper>,
     pub(crate) desk: ::desk::Desk,
-    /// One writer of the desk's leaves at a time.
-    pub(crate) logging: tokio::sync::Mutex<()>,
+    /// One writer of the desk's leaves at a time; true if the last one did not come to its end.
+    pub(crate) logging: tokio::sync::Mutex<bool>,
     pub(crate) queue: Arc<mail::queue::Queue>,
 }
 

@@ -105,6 +105,25 @@ fn a_certificate_the_client_does_not_trust_ends_the_handshake_and_not_the_server
 }
 
 #[test]
+fn connections_above_the_limit_are_closed_and_those_below_go_on() {
+    let mut cell = Cell::new("ie", &Authority::new());
+    let (at, limit) = (cell.at("imap"), "\nconnections_max = 1\n");
+    cell.edit(&format!("listen = \"{at}\"\n"), &format!("listen = \"{at}\"{limit}"));
+    cell.start();
+    let mut first = cell.imap();
+    for _ in 0..20 {
+        assert_eq!(Lines::plain(at).rest(), "");
+    }
+    first.ok("NOOP");
+    first.ok("LOGOUT");
+    drop(first);
+    cell.until("there is room again", || {
+        let mut lines = Lines::tls(at, &cell.hostname, &cell.trust());
+        matches!(lines.line(), Ok(line) if line.starts_with(b"* OK"))
+    });
+}
+
+#[test]
 fn an_unlocker_that_is_revoked_opens_no_more() {
     let cell = Cell::serving("ie");
     let alice = cell.account("alice");

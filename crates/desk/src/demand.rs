@@ -1,0 +1,119 @@
+//! Demands: what an authority sends, as the clerk enters it beside the paper itself.
+//!
+//! Invariant: the paper counts. Its digest names the demand in the order and in the log; what
+//! is typed in here only leads to it. Every text and list has a limit.
+//! Refs: design §7; packs/README.md, "Facts".
+
+use crate::error::DeskError;
+use crate::secrecy::NonDisclosureOrder;
+use law::Facts;
+use serde::{Deserialize, Serialize};
+use vocab::{CaseId, Digest, Timestamp};
+
+/// Octets of a document as served.
+pub const DOCUMENT_BYTES_MAX: usize = 16 << 20;
+/// Octets of any text of a demand.
+pub const TEXT_BYTES_MAX: usize = 512;
+/// Identifiers a demand may name.
+pub const IDENTIFIERS_MAX: usize = 64;
+/// How long after its service a demand that is no rehearsal may be entered, in seconds: 14 days.
+pub const ENTRY_SECONDS_MAX: u64 = 14 * 86_400;
+
+/// A demand.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Demand {
+    /// Who asks, for people to read.
+    pub authority: String,
+    /// The enrolled authority's identifier, if it is enrolled: 32 hex digits. Without one
+    /// nothing can be produced to it.
+    #[serde(default, with = "crate::octets::maybe")]
+    pub enrolled: Option<[u8; 16]>,
+    /// The authority's own file number.
+    pub reference: String,
+    /// The instrument and the legal basis as the paper cites them.
+    pub basis: String,
+    /// The identifiers the paper names: addresses, account numbers. At most 64.
+    #[serde(default)]
+    pub identifiers: Vec<String>,
+    /// The period the paper names, if it names one.
+    #[serde(default)]
+    pub period: Option<Period>,
+    /// What is known of it already. `served` is when it was served.
+    pub facts: Facts,
+    /// The duty of secrecy that came with it.
+    #[serde(default)]
+    pub secrecy: Option<NonDisclosureOrder>,
+    /// A rehearsal: the service may lie in the past, the log says so, and nothing is ever
+    /// released.
+    #[serde(default)]
+    pub rehearsal: bool,
+}
+
+/// A stretch of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Period {
+    /// From here …
+    #[serde(with = "crate::octets::time")]
+    pub from: Timestamp,
+    /// … to before here.
+    #[serde(with = "crate::octets::time")]
+    pub until: Timestamp,
+}
+
+impl Demand {
+    /// Whether the demand keeps its limits and can have been served by `now`.
+    pub(crate) fn check(&self, place: law::Place, now: Timestamp) -> Result<(), DeskError> {
+        let text = |text: &String| (1..=TEXT_BYTES_MAX).contains(&text.len());
+        let texts = text(&self.authority) && text(&self.reference) && text(&self.basis);
+        let identifiers = self.identifiers.len() <= IDENTIFIERS_MAX
+            && self.identifiers.iter().all(|one| one.len() <= TEXT_BYTES_MAX);
+        let period = self.period.is_none_or(|period| period.from < period.until);
+        let secrecy = self.secrecy.as_ref().is_none_or(NonDisclosureOrder::is_bounded);
+        if !(texts && identifiers && period && secrecy) {
+            return Err(DeskError::Demand("a text, list or period is outside its limits"));
+        }
+        let served =
+            self.facts.served.timestamp().ok_or(DeskError::Demand("served before 1970"))?;
+        if self.rehearsal {
+            return Ok(());
+        }
+        if self.facts.cell != place {
+            return Err(DeskError::Demand("the facts are about another cell"));
+        }
+        if served.0 > now.0.saturating_add(86_400) {
+            return Err(DeskError::Demand("served in the future"));
+        }
+        if now.0.saturating_sub(served.0) > ENTRY_SECONDS_MAX {
+            return Err(DeskError::Demand("served too long ago: only a rehearsal may be"));
+        }
+        Ok(())
+    }
+}
+
+/// What the authority is given at once: signed by the desk, later joined by the log's proof.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DemandReceipt {
+    /// The case.
+    #[serde(with = "crate::octets")]
+    pub case: CaseId,
+    /// SHA-256 of the paper as served.
+    #[serde(with = "crate::octets")]
+    pub demand: Digest,
+    /// When it was entered.
+    #[serde(with = "crate::octets::time")]
+    pub at: Timestamp,
+    /// Ed25519 by the desk over [`DemandReceipt::message`].
+    #[serde(with = "crate::octets")]
+    pub signature: [u8; 64],
+}
+
+impl DemandReceipt {
+    /// What the desk signs.
+    #[must_use]
+    pub fn message(case: CaseId, demand: Digest, at: Timestamp) -> Vec<u8> {
+        [b"bailiwick.v1 demand\0".as_slice(), &case.0, &demand.0, &at.0.to_be_bytes()].concat()
+    }
+}

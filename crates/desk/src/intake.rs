@@ -1,0 +1,100 @@
+//! Intake: a demand is entered, its sender checked, its facts gathered, the law asked.
+//!
+//! Invariant: that the sender is authenticated is a fact only a call-back establishes, or the
+//! decentralised system; a clerk cannot type it in. When a demand was served never changes.
+//! Refs: design §7; law tables §9 D11; docs/life-of-a-demand.md.
+
+use crate::case::Case;
+use crate::demand::TEXT_BYTES_MAX;
+use crate::error::DeskError;
+use crate::event::What;
+use law::{Channel, Fact, Facts, Packs};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use vocab::Timestamp;
+
+/// The checklist of a sender.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SenderChecks {
+    /// The paper's letterhead, form and language are as the authority's usually are.
+    pub form_is_usual: bool,
+    /// The issuing person and office exist, by a source that did not come with the demand.
+    pub issuer_found: bool,
+    /// The call-back; `None` if there was none.
+    pub called_back: Option<CallBack>,
+    /// Whether anything suggests a forgery.
+    pub forgery_suspected: bool,
+}
+
+/// A call-back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CallBack {
+    /// Where the number was found; not in the demand. At most 512 octets.
+    pub number_from: String,
+    /// When.
+    #[serde(with = "crate::octets::time")]
+    pub at: Timestamp,
+    /// Whether the authority confirmed the demand.
+    pub confirmed: bool,
+}
+
+impl SenderChecks {
+    /// Whether the sender is authenticated.
+    #[must_use]
+    pub fn authenticates(&self, channel: Option<&Channel>) -> bool {
+        let called = self.called_back.as_ref().is_some_and(|call| call.confirmed);
+        // EU 2023/1543 art. 19: that system authenticates its authorities itself.
+        let official = channel == Some(&Channel::Decentralised);
+        !self.forgery_suspected && self.form_is_usual && self.issuer_found && (called || official)
+    }
+}
+
+/// Lays facts over what is known.
+pub(crate) fn establish(known: &Facts, more: &Map<String, Value>) -> Result<Facts, DeskError> {
+    let fixed = ["served", "cell"];
+    if let Some(name) = more.keys().find(|name| fixed.contains(&name.as_str())) {
+        return Err(DeskError::Facts(format!("`{name}` does not change")));
+    }
+    let bad = |why: serde_json::Error| DeskError::Facts(why.to_string());
+    let mut all = serde_json::to_value(known).map_err(bad)?;
+    if let Some(all) = all.as_object_mut() {
+        all.extend(more.iter().map(|(name, value)| (name.clone(), value.clone())));
+    }
+    serde_json::from_value(all).map_err(bad)
+}
+
+/// The event of a check of the sender.
+pub(crate) fn verify(
+    case: &Case,
+    checks: &SenderChecks,
+    more: &Map<String, Value>,
+    now: Timestamp,
+) -> Result<What, DeskError> {
+    if more.contains_key("authenticated") {
+        return Err(DeskError::Facts("`authenticated` follows from the checks".to_owned()));
+    }
+    if let Some(call) = &checks.called_back
+        && (call.at > now || !(1..=TEXT_BYTES_MAX).contains(&call.number_from.len()))
+    {
+        return Err(DeskError::Facts("the call-back lies ahead or has no source".to_owned()));
+    }
+    let mut facts = establish(&case.facts, more)?;
+    facts.authenticated = Fact::Known(checks.authenticates(facts.channel.known()));
+    Ok(What::Verified { checks: checks.clone(), facts: Box::new(facts) })
+}
+
+/// The event of an opinion.
+pub(crate) fn assess(
+    case: &Case,
+    packs: &Packs,
+    more: &Map<String, Value>,
+) -> Result<What, DeskError> {
+    if more.contains_key("authenticated") {
+        return Err(DeskError::Facts("`authenticated` follows from the checks".to_owned()));
+    }
+    let facts = establish(&case.facts, more)?;
+    let opinion = Box::new(law::assess(packs, &facts));
+    Ok(What::Assessed { facts: Box::new(facts), opinion })
+}

@@ -1,0 +1,145 @@
+//! What the log must show of the desk, and what it shows already.
+//!
+//! Invariant: an event that the log must show is unlogged until the log's own record says
+//! otherwise; its leaf can be made again from the event alone, so a crash loses none. Which
+//! leaf is sealed follows from the case's non-disclosure order.
+//! Refs: specs/log-entry.md §7, §8.
+
+use crate::case::Case;
+use crate::desk::{Desk, Inner};
+use crate::error::DeskError;
+use crate::event::{Event, MACHINE, What};
+use custody::{Draft, FieldId, OrderRecord, acts};
+use vocab::{Row, Timestamp};
+
+/// An event that is not in the log yet.
+pub struct Unlogged {
+    /// The event, for [`Desk::record_logged`].
+    pub event: Row,
+    /// Its leaf.
+    pub draft: Draft,
+    /// Under secrecy, until this day at the latest: such a leaf waits for the next batch, which
+    /// gives all its leaves one day.
+    pub open_by: Option<Timestamp>,
+}
+
+impl Desk {
+    /// What the log must be given, oldest first. Ask after every command.
+    ///
+    /// # Errors
+    /// [`DeskError::Damaged`] when an event cannot be made into its leaf.
+    pub fn unlogged(&self) -> Result<Vec<Unlogged>, DeskError> {
+        let inner = self.inner();
+        let one = |(row, event): (&u64, &Event)| {
+            let case = event.case.and_then(|case| inner.cases.get(&case));
+            let draft = draft(event, case).ok_or(DeskError::Damaged)?;
+            let secrecy = case.and_then(|case| case.secrecy.as_ref());
+            let open_by = secrecy.and_then(|order| order.open_by(event.at));
+            Ok(Unlogged { event: Row(*row), draft, open_by })
+        };
+        inner.pending.iter().map(one).collect()
+    }
+
+    /// Records that an event is in the log, at `index`. A second record of the same event is
+    /// passed over.
+    ///
+    /// # Errors
+    /// [`DeskError::Commit`].
+    pub fn record_logged(&self, event: Row, index: u64, now: Timestamp) -> Result<(), DeskError> {
+        let mut inner = self.inner();
+        let Some(about) = inner.pending.get(&event.0) else { return Ok(()) };
+        let what = What::Logged { event: event.0, index };
+        let logged = Event { case: about.case, at: now, by: MACHINE, what };
+        self.commit(&mut inner, vec![logged], vec![], vec![])
+    }
+
+    /// Log indexes of leaves that were sealed under orders that no longer bind: to be opened
+    /// now, if they are not yet.
+    #[must_use]
+    pub fn openable(&self, now: Timestamp) -> Vec<u64> {
+        let inner = self.inner();
+        let mut out = Vec::new();
+        for case in inner.cases.values() {
+            let Some(order) = case.secrecy.as_ref().filter(|order| !order.binds(now)) else {
+                continue;
+            };
+            let sealed = case.file.iter().filter(|(_, at, ..)| order.binds(*at));
+            out.extend(sealed.filter_map(|(row, ..)| case.logged.get(row)));
+        }
+        out.sort_unstable();
+        out
+    }
+}
+
+impl Inner {
+    /// Keeps account of what the log lacks.
+    pub(crate) fn note_unlogged(&mut self, row: u64, event: &Event) {
+        if let What::Logged { event: about, .. } = &event.what {
+            self.pending.remove(about);
+        } else if event.what.act().is_some() {
+            self.pending.insert(row, event.clone());
+        }
+    }
+}
+
+/// The leaf of an event; `None` if it has none.
+fn draft(event: &Event, case: Option<&Case>) -> Option<Draft> {
+    let draft = match event.case {
+        None => cell_draft(event)?,
+        Some(_) => case_draft(event, case?)?,
+    };
+    let rehearsal = case.is_some_and(|case| case.demand.rehearsal);
+    // A report counts demands; a rehearsal must not be counted as one.
+    Some(if rehearsal { draft.clear(FieldId::NAME, b"rehearsal") } else { draft })
+}
+
+fn cell_draft(event: &Event) -> Option<Draft> {
+    let What::StaffActed { account, word } = &event.what else { return None };
+    Some(acts::staff_act(event.at, event.by, *account, word))
+}
+
+fn case_draft(event: &Event, case: &Case) -> Option<Draft> {
+    let (at, id, by) = (event.at, case.id, event.by);
+    event.what.act()?;
+    match &event.what {
+        What::Received { document, account, .. } => {
+            Some(acts::received(at, id, *document, *account))
+        }
+        What::Decided { outcome, codes, demand, digest, .. } => {
+            let codes: Vec<&str> = codes.iter().map(|code| code.code()).collect();
+            let refuses = outcome.refuses();
+            Some(acts::decided(at, id, *demand, refuses, outcome.word(), &codes, *digest))
+        }
+        What::Approved { order, .. } => Some(acts::approved(at, id, *order, by)),
+        What::Authorised { order, approvals } => {
+            acts::authorised(at, &OrderRecord::decode(order).ok()?, approvals).ok()
+        }
+        What::Returned { order, why } => Some(acts::officer_refused(at, id, *order, by, why)),
+        What::HolderRefused { order, holder, why } => {
+            Some(acts::holder_refused(at, id, *order, *holder, why))
+        }
+        What::Produced { scope, manifest, record } => {
+            Some(acts::produced(at, id, record.order, *scope, *manifest, record.produced))
+        }
+        What::Notice { account, .. } => account.map(|account| acts::told(at, id, account)),
+        What::Secrecy { first, .. } => first.map(|first| acts::secrecy_renewed(at, id, first)),
+        What::StaffActed { .. } => cell_draft(event),
+        What::Verified { .. }
+        | What::Assessed { .. }
+        | What::Narrowed { .. }
+        | What::Prepared { .. }
+        | What::Shared { .. }
+        | What::Released
+        | What::Delivered { .. }
+        | What::Stayed { .. }
+        | What::Lifted { .. }
+        | What::Appealed { .. }
+        | What::Withdrawn { .. }
+        | What::Closed
+        | What::Preserved { .. }
+        | What::PreservationRenewed { .. }
+        | What::PreservationEnds { .. }
+        | What::Letter { .. }
+        | What::Logged { .. } => None,
+    }
+}

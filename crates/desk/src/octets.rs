@@ -1,0 +1,177 @@
+//! Identifiers, digests, octets, times and categories as JSON.
+//!
+//! Invariant: octets are lower-case hexadecimal, times seconds since 1970; one text for one
+//! value.
+//! Refs: specs/release-evidence.md §1.
+
+use custody::hex;
+use serde::{Deserialize as _, Deserializer, Serializer};
+use vocab::{AccountId, CaseId, CellId, Digest, HolderId, PersonId};
+
+/// A value that is its octets.
+pub(crate) trait Octets: Sized {
+    fn octets(&self) -> &[u8];
+    fn from_octets(octets: &[u8]) -> Option<Self>;
+}
+
+macro_rules! octets {
+    ($($name:ident)*) => {$(
+        impl Octets for $name {
+            fn octets(&self) -> &[u8] {
+                &self.0
+            }
+            fn from_octets(octets: &[u8]) -> Option<Self> {
+                octets.try_into().ok().map(Self)
+            }
+        }
+    )*};
+}
+
+octets! { AccountId CaseId CellId Digest HolderId PersonId }
+
+impl<const N: usize> Octets for [u8; N] {
+    fn octets(&self) -> &[u8] {
+        self
+    }
+    fn from_octets(octets: &[u8]) -> Option<Self> {
+        octets.try_into().ok()
+    }
+}
+
+impl Octets for Vec<u8> {
+    fn octets(&self) -> &[u8] {
+        self
+    }
+    fn from_octets(octets: &[u8]) -> Option<Self> {
+        Some(octets.to_vec())
+    }
+}
+
+fn read<T: Octets, E: serde::de::Error>(text: &str) -> Result<T, E> {
+    hex::decode(text)
+        .and_then(|octets| T::from_octets(&octets))
+        .ok_or_else(|| E::custom("not the expected number of lower-case hex digits"))
+}
+
+pub(crate) fn serialize<S: Serializer, T: Octets>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&hex::encode(value.octets()))
+}
+
+pub(crate) fn deserialize<'de, D: Deserializer<'de>, T: Octets>(from: D) -> Result<T, D::Error> {
+    read(&String::deserialize(from)?)
+}
+
+/// Octets that may be absent.
+pub(crate) mod maybe {
+    use super::{Deserializer, Octets, Serializer, hex, read};
+    use serde::{Deserialize as _, Serialize as _};
+
+    pub(crate) fn serialize<S: Serializer, T: Octets>(
+        value: &Option<T>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        value.as_ref().map(|value| hex::encode(value.octets())).serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>, T: Octets>(
+        from: D,
+    ) -> Result<Option<T>, D::Error> {
+        Option::<String>::deserialize(from)?.map(|text| read(&text)).transpose()
+    }
+}
+
+/// Several values.
+pub(crate) mod list {
+    use super::{Deserializer, Octets, Serializer, hex, read};
+    use serde::{Deserialize as _, Serialize as _};
+
+    pub(crate) fn serialize<S: Serializer, T: Octets>(
+        values: &[T],
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        let texts: Vec<String> = values.iter().map(|value| hex::encode(value.octets())).collect();
+        texts.serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>, T: Octets>(
+        from: D,
+    ) -> Result<Vec<T>, D::Error> {
+        Vec::<String>::deserialize(from)?.iter().map(|text| read(text)).collect()
+    }
+}
+
+/// Times.
+pub(crate) mod time {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+    use vocab::Timestamp;
+
+    pub(crate) fn serialize<S: Serializer>(value: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(value.0)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+        u64::deserialize(from).map(Timestamp)
+    }
+}
+
+/// Times that may be absent.
+pub(crate) mod maybe_time {
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+    use vocab::Timestamp;
+
+    pub(crate) fn serialize<S: Serializer>(
+        value: &Option<Timestamp>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        value.map(|at| at.0).serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Timestamp>, D::Error> {
+        Ok(Option::deserialize(from)?.map(Timestamp))
+    }
+}
+
+/// Legal categories, in the words packs use.
+pub(crate) mod categories {
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+    use vocab::DataCategory;
+
+    const ALL: [DataCategory; 4] = [
+        DataCategory::Subscriber,
+        DataCategory::Identifying,
+        DataCategory::Traffic,
+        DataCategory::Content,
+    ];
+
+    pub(crate) const fn word(category: DataCategory) -> &'static str {
+        match category {
+            DataCategory::Subscriber => "subscriber",
+            DataCategory::Identifying => "identifying",
+            DataCategory::Traffic => "traffic",
+            DataCategory::Content => "content",
+        }
+    }
+
+    pub(crate) fn serialize<S: Serializer>(
+        values: &[DataCategory],
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        let words: Vec<&str> = values.iter().map(|category| word(*category)).collect();
+        words.serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Vec<DataCategory>, D::Error> {
+        let read = |text: &String| {
+            ALL.into_iter().find(|category| word(*category) == text).ok_or_else(|| {
+                serde::de::Error::custom(
+                    "a category is subscriber, identifying, traffic or content",
+                )
+            })
+        };
+        Vec::<String>::deserialize(from)?.iter().map(read).collect()
+    }
+}

@@ -1,0 +1,142 @@
+//! Preservation, and counting: what can be done to letters without opening one.
+//!
+//! Invariant: preserving copies no plaintext and needs no key; counting reads only what is
+//! clear about a sealed record. Ending a preservation early takes two persons.
+//! Refs: design §7; Regulation (EU) 2023/1543 art. 11; 18 U.S.C. § 2703(f).
+
+use crate::command::Answer;
+use crate::desk::{Carried, Desk, count};
+use crate::error::DeskError;
+use crate::event::What;
+use crate::show::EpochCount;
+use seal::letter::LetterHeader;
+use seal::row;
+use std::collections::{BTreeMap, BTreeSet};
+use store::{HOLD_ROWS_MAX, HoldId};
+use vocab::{AccountId, CaseId, Epoch, RecordKind, Row, Timestamp};
+
+/// The longest a preservation may be set to run from now: 366 days; it can be renewed.
+pub const PRESERVATION_SECONDS_MAX: u64 = 366 * 86_400;
+
+/// What is kept: the letters, and the keys to them as sealed as they are.
+const KINDS: [RecordKind; 8] = [
+    RecordKind::LetterHead,
+    RecordKind::LetterBody,
+    RecordKind::Message,
+    RecordKind::Mailbox,
+    RecordKind::AccountState,
+    RecordKind::Manifest,
+    RecordKind::EpochBox,
+    RecordKind::Escrow,
+];
+
+impl Desk {
+    pub(crate) fn preserve(
+        &self,
+        at: &mut Carried<'_>,
+        id: CaseId,
+        until: Timestamp,
+    ) -> Result<Answer, DeskError> {
+        if until <= at.now || until.0 - at.now.0 > PRESERVATION_SECONDS_MAX {
+            return Err(DeskError::Demand("a preservation ends within 366 days"));
+        }
+        let case = at.case(id)?;
+        let account = case.account.ok_or(DeskError::Lacks("an account"))?;
+        let what = if case.preserved.is_some() {
+            What::PreservationRenewed { until }
+        } else {
+            let hold = self.fresh();
+            // Held first: a hold that no event names can be released, a lost letter not found.
+            let rows = self.hold(HoldId(hold), account)?;
+            What::Preserved { hold, until, rows }
+        };
+        let event = at.event(id, what);
+        self.commit(&mut at.inner, vec![event], vec![], vec![])?;
+        Ok(Answer::Done { state: at.case(id)?.state })
+    }
+
+    fn hold(&self, hold: HoldId, account: AccountId) -> Result<u64, DeskError> {
+        let preserve = &self.options.preserve;
+        let mut held = 0_u64;
+        for kind in KINDS {
+            let mut rows = Vec::new();
+            for found in preserve.rows(account, kind, Row(0)) {
+                rows.push((kind, found?.0));
+            }
+            for page in rows.chunks(HOLD_ROWS_MAX) {
+                let done = preserve.hold_blocking(hold, account, page.to_vec())?;
+                held = held.saturating_add(count(done.held));
+            }
+        }
+        Ok(held)
+    }
+
+    pub(crate) fn end_preservation(
+        &self,
+        at: &mut Carried<'_>,
+        id: CaseId,
+    ) -> Result<Answer, DeskError> {
+        let kept = at.case(id)?.preserved.clone().ok_or(DeskError::Lacks("a preservation"))?;
+        let second = kept.ending.is_some_and(|first| first != at.by.person);
+        let done = second || kept.until <= at.now;
+        if !done && kept.ending.is_some() {
+            return Err(DeskError::OnePerson("who ends a preservation early"));
+        }
+        let event = at.event(id, What::PreservationEnds { done });
+        self.commit(&mut at.inner, vec![event], vec![], vec![])?;
+        if done {
+            self.options.preserve.release_blocking(HoldId(kept.hold))?;
+        }
+        Ok(Answer::Done { state: at.case(id)?.state })
+    }
+
+    /// Letters by month, of the scope's period if there is one.
+    pub(crate) fn counts(&self, at: &Carried<'_>, id: CaseId) -> Result<Answer, DeskError> {
+        let case = at.case(id)?;
+        let account = case.account.ok_or(DeskError::Lacks("an account"))?;
+        let period = case.scope.as_ref().map(|scope| (scope.from, scope.until));
+        let read = &self.options.read;
+        let mut epochs: BTreeMap<u32, EpochCount> = BTreeMap::new();
+        let mut unfolded = BTreeSet::new();
+        for found in read.scan(account, RecordKind::LetterHead, Row(0)) {
+            let (row, value) = found?;
+            unfolded.insert(row);
+            let Ok(header) = LetterHeader::read(&value) else { continue };
+            let inside = |(from, until)| from <= header.arrived && header.arrived < until;
+            if period.is_none_or(inside) {
+                let line = line(&mut epochs, header.epoch);
+                let bytes = read.len(account, RecordKind::LetterBody, row)?.unwrap_or(0);
+                line.unfolded = line.unfolded.saturating_add(1);
+                line.unfolded_bytes = line.unfolded_bytes.saturating_add(bytes);
+            }
+        }
+        for found in read.scan(account, RecordKind::Message, Row(0)) {
+            let (_, value) = found?;
+            let Ok(header) = row::header(&value) else { continue };
+            let touches = |(from, until)| {
+                seal::epoch::begins(header.epoch) < until && seal::epoch::ends(header.epoch) > from
+            };
+            if period.is_none_or(touches) {
+                let line = line(&mut epochs, header.epoch);
+                line.folded = line.folded.saturating_add(1);
+            }
+        }
+        let mut folded_body_bytes = 0_u64;
+        for found in self.options.preserve.rows(account, RecordKind::LetterBody, Row(0)) {
+            let (row, length) = found?;
+            if !unfolded.contains(&row) {
+                folded_body_bytes = folded_body_bytes.saturating_add(u64::from(length));
+            }
+        }
+        Ok(Answer::Counts { epochs: epochs.into_values().collect(), folded_body_bytes })
+    }
+}
+
+fn line(epochs: &mut BTreeMap<u32, EpochCount>, epoch: Epoch) -> &mut EpochCount {
+    epochs.entry(epoch.0).or_insert(EpochCount {
+        epoch: epoch.0,
+        unfolded: 0,
+        unfolded_bytes: 0,
+        folded: 0,
+    })
+}

@@ -1,0 +1,27 @@
+//! Productions, at the disclosure station: open, cut, package, seal to the authority.
+//!
+//! [`station`] opens what the order names and keeps what the scope names; [`package`] makes the
+//! bag; [`archive`] makes it one file.
+//!
+//! Invariant: works from octets handed in and gives octets out; no file, no network, no clock.
+//! What the scope does not name is dropped when it is opened and never leaves this module.
+//! Refs: specs/production.md.
+
+pub mod archive;
+pub mod package;
+pub mod station;
+
+use serde::Serialize;
+use vocab::Digest;
+
+/// A file's JSON, in the one form the desk and the station both write.
+pub(crate) fn json<T: Serialize>(value: &T) -> Option<Vec<u8>> {
+    let mut octets = serde_json::to_vec_pretty(value).ok()?;
+    octets.push(b'\n');
+    Some(octets)
+}
+
+/// `order.sha256`.
+pub(crate) fn order_line(demand: Digest) -> Vec<u8> {
+    format!("{demand}  demand\n").into_bytes()
+}

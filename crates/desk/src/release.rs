@@ -1,0 +1,384 @@
+//! Releases, as far as the desk goes: the order, two signatures, whom to ask, what to hand over.
+//!
+//! Invariant: the desk assembles evidence and believes none of it; custody and every holder
+//! check it. What it hands to the station is as sealed as it lies in the store, and only what
+//! the order's epochs and kinds name.
+//! Refs: specs/release-evidence.md; design §5.
+
+use crate::approval::{self, FourEyes};
+use crate::case::{Case, State};
+use crate::command::{Answer, EscrowOctets, HolderRequest, PAGE_BYTES_MAX, SealedKind, SealedRow};
+use crate::decision::Outcome;
+use crate::desk::{Carried, Desk, count};
+use crate::error::DeskError;
+use crate::event::{Event, What};
+use crate::scope::Scope;
+use crate::time;
+use custody::holder::{Answer as ShareAnswer, REQUEST_BYTES_MAX, ask_guard, ask_trustee};
+use custody::{Approval, OrderEpoch, OrderRecord, ReleaseEvidence};
+use law::Fact;
+use seal::epoch::{begins, ends};
+use seal::escrow::{Escrow, Party};
+use seal::letter::LetterHeader;
+use seal::row;
+use std::collections::BTreeSet;
+use store::HoldId;
+use vocab::{AccountId, CaseId, HolderId, RecordKind, Row, Timestamp};
+
+impl Desk {
+    pub(crate) fn prepare(
+        &self,
+        at: &mut Carried<'_>,
+        id: CaseId,
+        recipient: Vec<u8>,
+        valid_seconds: u64,
+    ) -> Result<Answer, DeskError> {
+        let case = at.case(id)?;
+        let scope = self.releasable(at, case)?;
+        let authority = case.demand.enrolled.and_then(|id| at.inner.register.authority(id));
+        if authority.is_none_or(|authority| authority.confirmed_by.is_none()) {
+            return Err(DeskError::Lacks("an authority that two persons enrolled"));
+        }
+        let not_before = not_before(case, at.now)?;
+        let text = scope.to_text()?;
+        let order = OrderRecord {
+            version: OrderRecord::VERSION,
+            case: id,
+            cell: self.options.cell,
+            account: scope.account,
+            demand: case.document,
+            scope: scope.digest()?,
+            authority: case.demand.authority.clone(),
+            basis: case.demand.basis.clone(),
+            epochs: self.epochs(&scope)?,
+            kinds: scope.kinds(),
+            from: scope.from,
+            until: scope.until,
+            not_before,
+            valid_until: Timestamp(not_before.0.saturating_add(valid_seconds)),
+            secret_until: case.secrecy.as_ref().and_then(|order| order.until).map(|at| at.0),
+            recipient,
+            register: at.inner.register.officers()?.digest(),
+        };
+        let order = order.encode()?;
+        let what = What::Prepared { order: order.clone(), scope: text.clone() };
+        let event = at.event(id, what);
+        self.commit(&mut at.inner, vec![event], vec![], vec![])?;
+        let digest = OrderRecord::digest(&order);
+        Ok(Answer::Prepared { order, digest, scope: text })
+    }
+
+    /// The scope, if everything that must precede an order has.
+    fn releasable(&self, at: &Carried<'_>, case: &Case) -> Result<Scope, DeskError> {
+        if case.demand.rehearsal {
+            return Err(DeskError::Rehearsal);
+        }
+        let decided = case.decided.as_ref().ok_or(DeskError::Lacks("a decision"))?;
+        if !decided.outcome.produces() {
+            return Err(DeskError::Lacks("a decision to produce"));
+        }
+        if decided.outcome == Outcome::Narrow && case.state != State::Narrowed {
+            return Err(DeskError::Lacks("the narrowing that was decided"));
+        }
+        if case.facts.authenticated != Fact::Known(true) {
+            return Err(DeskError::Lacks("an authenticated sender"));
+        }
+        if decided.by != at.by.person {
+            return Err(DeskError::Lacks("the counsel who decided: prepare it as that person"));
+        }
+        case.scope.clone().ok_or(DeskError::Lacks("a scope"))
+    }
+
+    /// The months of the account that the scope touches, with their escrows.
+    fn epochs(&self, scope: &Scope) -> Result<Vec<OrderEpoch>, DeskError> {
+        let escrows = self.escrows(scope.account)?;
+        let last = escrows.iter().map(Escrow::epoch).max();
+        let mut lines: Vec<OrderEpoch> = escrows
+            .iter()
+            .filter(|escrow| {
+                let month = escrow.epoch();
+                let ended = ends(month) <= scope.from && Some(month) != last;
+                month != seal::epoch::STANDING && begins(month) < scope.until && !ended
+            })
+            .map(|escrow| OrderEpoch {
+                epoch: escrow.epoch().0,
+                version: escrow.version().0,
+                guard_tag: escrow.guard_tag(),
+                policy: escrow.policy(),
+                last: Some(escrow.epoch()) == last,
+            })
+            .collect();
+        lines.sort_by_key(|line| (line.epoch, line.version));
+        if lines.is_empty() { Err(DeskError::NoEscrow) } else { Ok(lines) }
+    }
+
+    fn escrows(&self, account: AccountId) -> Result<Vec<Escrow>, DeskError> {
+        let mut out = Vec::new();
+        for found in self.options.read.scan(account, RecordKind::Escrow, Row(0)) {
+            let (_, value) = found?;
+            out.push(Escrow::decode(&value).map_err(|_| DeskError::Damaged)?);
+        }
+        Ok(out)
+    }
+
+    fn named_escrows(&self, order: &OrderRecord) -> Result<Vec<Escrow>, DeskError> {
+        let mut escrows = self.escrows(order.account)?;
+        escrows.retain(|escrow| order.epoch(escrow.epoch(), escrow.version()).is_some());
+        Ok(escrows)
+    }
+
+    pub(crate) fn approve(
+        &self,
+        at: &mut Carried<'_>,
+        id: CaseId,
+        approval: Approval,
+    ) -> Result<Answer, DeskError> {
+        let case = at.case(id)?;
+        let (order, _) = case.order.clone().ok_or(DeskError::Lacks("an order"))?;
+        let digest = OrderRecord::digest(&order);
+        approval::check(&approval, digest, &at.by, at.now)?;
+        let approved = What::Approved { order: digest, approval: approval.clone() };
+        let mut events = vec![at.event(id, approved)];
+        match case.approvals.as_slice() {
+            [] if approval.role == custody::Role::Counsel => {}
+            [] => return Err(DeskError::Lacks("counsel's signature, which comes first")),
+            [counsel] => {
+                let decided = case.decided.as_ref().map(|decided| decided.by);
+                if case.verified_by == Some(at.by.person) || decided == Some(at.by.person) {
+                    return Err(DeskError::OnePerson("the second approver"));
+                }
+                let both = FourEyes::new(counsel.clone(), approval)?.into_approvals();
+                events.push(at.event(id, What::Authorised { order, approvals: both }));
+            }
+            [..] => return Err(DeskError::Lacks("room for a third signature")),
+        }
+        self.commit(&mut at.inner, events, vec![], vec![])?;
+        Ok(Answer::Done { state: at.case(id)?.state })
+    }
+
+    /// The order in force, and the evidence for it.
+    fn evidence(
+        &self,
+        at: &mut Carried<'_>,
+        id: CaseId,
+    ) -> Result<(OrderRecord, ReleaseEvidence), DeskError> {
+        let receipt = at.receipt.take().ok_or(DeskError::NoReceipt)?;
+        let case = at.case(id)?;
+        let (order, scope) = case.order.clone().ok_or(DeskError::Lacks("an order"))?;
+        let record = OrderRecord::decode(&order)?;
+        if at.now >= record.valid_until {
+            return Err(DeskError::Lacks("an order in force: it has run out"));
+        }
+        let approvals = case.approvals.clone();
+        Ok((record, ReleaseEvidence { version: 1, order, scope, approvals, receipt }))
+    }
+
+    pub(crate) fn ask_holders(
+        &self,
+        at: &mut Carried<'_>,
+        id: CaseId,
+    ) -> Result<Answer, DeskError> {
+        let (order, evidence) = self.evidence(at, id)?;
+        let escrows = self.named_escrows(&order)?;
+        let (trustees, trustees_needed) = side(&escrows, Party::Trustee);
+        let (guards, guards_needed) = side(&escrows, Party::Guard);
+        let trustees = trustees.into_iter().filter_map(|holder| {
+            let request = ask_trustee(&evidence, &escrows, holder)?;
+            Some(HolderRequest { holder, request })
+        });
+        let guards = guards.into_iter().filter_map(|holder| {
+            let request = ask_guard(&evidence, &escrows, holder)?;
+            Some(HolderRequest { holder, request })
+        });
+        let (trustees, guards) = (trustees.collect(), guards.collect());
+        let evidence = Box::new(evidence);
+        Ok(Answer::Holders { evidence, trustees_needed, guards_needed, trustees, guards })
+    }
+
+    pub(crate) fn share(
+        &self,
+        at: &mut Carried<'_>,
+        id: CaseId,
+        answer: &ShareAnswer,
+    ) -> Result<Answer, DeskError> {
+        let (order, _) = at.case(id)?.order.as_ref().ok_or(DeskError::Lacks("an order"))?;
+        let escrows = self.named_escrows(&OrderRecord::decode(order)?)?;
+        let holds = |escrow: &Escrow| {
+            escrow.share_boxes().iter().any(|share| share.holder == answer.holder)
+        };
+        let document = serde_json::to_vec(answer).map_err(|_| DeskError::Command)?;
+        if !escrows.iter().any(holds) || document.len() > REQUEST_BYTES_MAX {
+            return Err(DeskError::Share);
+        }
+        let row = at.inner.next_document;
+        let event = at.event(id, What::Shared { holder: answer.holder, row });
+        self.commit(&mut at.inner, vec![event], vec![document], vec![])?;
+        Ok(Answer::Done { state: at.case(id)?.state })
+    }
+
+    pub(crate) fn release(&self, at: &mut Carried<'_>, id: CaseId) -> Result<Answer, DeskError> {
+        let (order, evidence) = self.evidence(at, id)?;
+        let case = at.case(id)?;
+        no_approver(case, at)?;
+        let authority = case.demand.enrolled.and_then(|id| at.inner.register.authority(id));
+        let recipient = authority.ok_or(DeskError::Lacks("an authority"))?.recipient.clone();
+        let rows: Vec<u64> = case.answers.values().copied().collect();
+        let state = case.state;
+        let mut answers = Vec::with_capacity(rows.len());
+        for row in rows {
+            let octets = self.document(row)?;
+            answers.push(serde_json::from_slice(&octets).map_err(|_| DeskError::Damaged)?);
+        }
+        let escrows = self.named_escrows(&order)?;
+        let escrows = escrows.iter().map(|escrow| EscrowOctets(escrow.encode())).collect();
+        if state == State::Logged {
+            let event: Event = at.event(id, What::Released);
+            self.commit(&mut at.inner, vec![event], vec![], vec![])?;
+        }
+        Ok(Answer::Released { evidence: Box::new(evidence), escrows, answers, recipient })
+    }
+
+    /// The order of a released case, while it is in force, and the case's preservation.
+    fn fetchable(
+        &self,
+        at: &Carried<'_>,
+        id: CaseId,
+    ) -> Result<(OrderRecord, Option<HoldId>), DeskError> {
+        let case = at.case(id)?;
+        no_approver(case, at)?;
+        let (order, _) = case.order.as_ref().ok_or(DeskError::Lacks("an order"))?;
+        let order = OrderRecord::decode(order)?;
+        if !order.in_force(at.now) {
+            return Err(DeskError::Lacks("an order in force"));
+        }
+        let kept = case.preserved.as_ref().map(|preserved| HoldId(preserved.hold));
+        Ok((order, kept))
+    }
+
+    pub(crate) fn sealed_page(
+        &self,
+        at: &Carried<'_>,
+        id: CaseId,
+        kind: SealedKind,
+        from: u64,
+    ) -> Result<Answer, DeskError> {
+        let (order, kept) = self.fetchable(at, id)?;
+        let table = match kind {
+            SealedKind::Head => RecordKind::LetterHead,
+            SealedKind::Message => RecordKind::Message,
+        };
+        let mut places = BTreeSet::new();
+        for found in self.options.preserve.rows(order.account, table, Row(from)) {
+            places.insert(found?.0.0);
+        }
+        if let Some(kept) = kept {
+            for found in self.options.preserve.held(kept) {
+                let held = found?;
+                if (held.account, held.kind) == (order.account, table) && held.row.0 >= from {
+                    places.insert(held.row.0);
+                }
+            }
+        }
+        let (mut rows, mut bytes) = (Vec::new(), 0_usize);
+        for row in places {
+            if bytes >= PAGE_BYTES_MAX {
+                return Ok(Answer::Sealed { rows, next: Some(row) });
+            }
+            let value = self.sealed_value(order.account, table, row, kept)?;
+            let Some(value) = value.filter(|value| named(&order, kind, value)) else { continue };
+            bytes = bytes.saturating_add(value.len());
+            rows.push(SealedRow { row, value });
+        }
+        Ok(Answer::Sealed { rows, next: None })
+    }
+
+    /// A record as it is stored, or as it was preserved if it is gone.
+    fn sealed_value(
+        &self,
+        account: AccountId,
+        kind: RecordKind,
+        row: u64,
+        kept: Option<HoldId>,
+    ) -> Result<Option<Vec<u8>>, DeskError> {
+        if let Some(value) = self.options.read.get(account, kind, Row(row))? {
+            return Ok(Some(value.to_vec()));
+        }
+        let Some(kept) = kept else { return Ok(None) };
+        let value = self.options.preserve.read(kept, account, kind, Row(row))?;
+        Ok(value.map(|value| value.to_vec()))
+    }
+
+    pub(crate) fn body_piece(
+        &self,
+        at: &Carried<'_>,
+        id: CaseId,
+        row: u64,
+        from: u64,
+    ) -> Result<Answer, DeskError> {
+        let (order, kept) = self.fetchable(at, id)?;
+        let kind = RecordKind::LetterBody;
+        if !order.opens(kind) {
+            return Err(DeskError::Scope("it names no letter's text"));
+        }
+        let piece = from..from.saturating_add(count(PAGE_BYTES_MAX));
+        let live = self.options.read.len(order.account, kind, Row(row))?;
+        if let Some(total) = live {
+            let octets = self.options.read.range(order.account, kind, Row(row), piece)?;
+            let octets = octets.map(|octets| octets.to_vec()).unwrap_or_default();
+            return Ok(Answer::Body { octets, total });
+        }
+        let value = self.sealed_value(order.account, kind, row, kept)?;
+        let value = value.ok_or(DeskError::NoDocument)?;
+        let start = usize::try_from(from).unwrap_or(usize::MAX).min(value.len());
+        let end = start.saturating_add(PAGE_BYTES_MAX).min(value.len());
+        let octets = value.get(start..end).unwrap_or_default().to_vec();
+        Ok(Answer::Body { octets, total: count(value.len()) })
+    }
+}
+
+/// Who approved a release does not carry it out.
+fn no_approver(case: &Case, at: &Carried<'_>) -> Result<(), DeskError> {
+    let mut approvals = case.approvals.iter();
+    if approvals.any(|approval| approval.person == at.by.person) {
+        return Err(DeskError::OnePerson("who runs the station"));
+    }
+    Ok(())
+}
+
+/// The holders of one side, and how many are needed.
+fn side(escrows: &[Escrow], party: Party) -> (BTreeSet<HolderId>, u8) {
+    let boxes = escrows.iter().flat_map(Escrow::share_boxes);
+    let of_side = boxes.filter(|share| share.target.party() == party);
+    let mut needed = 0;
+    let holders = of_side.map(|share| {
+        needed = needed.max(share.needed);
+        share.holder
+    });
+    (holders.collect(), needed)
+}
+
+/// Whether what can be read of a sealed record without a key is in the order.
+fn named(order: &OrderRecord, kind: SealedKind, value: &[u8]) -> bool {
+    match kind {
+        SealedKind::Head => LetterHeader::read(value).is_ok_and(|header| {
+            // A letter may be of a version that was re-keyed since: the month counts.
+            let month = order.epochs.iter().any(|line| line.epoch == header.epoch.0);
+            month && order.covers(header.arrived)
+        }),
+        SealedKind::Message => row::header(value)
+            .is_ok_and(|header| order.epoch(header.epoch, header.version).is_some()),
+    }
+}
+
+/// Nothing may leave before the latest moment the opinion names, nor before now.
+fn not_before(case: &Case, now: Timestamp) -> Result<Timestamp, DeskError> {
+    let opinion = case.opinion.as_ref().ok_or(DeskError::Lacks("an opinion"))?;
+    let mut from = now;
+    let parts = opinion.parts.iter().filter(|part| part.opinion.produces());
+    for when in parts.filter_map(|part| part.not_before.as_ref()) {
+        let ends = time::ends(when, opinion.served);
+        let ends = ends.ok_or(DeskError::Lacks("a date before which nothing may leave"))?;
+        from = from.max(Timestamp(ends.0.saturating_add(1)));
+    }
+    Ok(from)
+}

@@ -1,0 +1,364 @@
+//! From demand to package: what leaves is what was approved, and nothing else.
+
+use crate::world::{ACCOUNT, DAY, MONTH, NOW, PAPER, Who, World, letter};
+use bailiwick_desk::production::archive::tar;
+use bailiwick_desk::production::package::Bag;
+use bailiwick_desk::production::station::{Station, StationError, Taken};
+use bailiwick_desk::{Answer, Command, Scope, ScopeDiff, SealedKind, State};
+use custody::production::{CustodyRecord, manifest_digest};
+use custody::{FieldId, LeafReceipt, RecipientKey, ReleaseEvidence, hex};
+use seal::epoch::begins;
+use seal::escrow::Escrow;
+use seal::mac::{sha256, sha512};
+use std::collections::BTreeMap;
+use vocab::{CaseId, Custody, DataCategory, RecordKind, Row, Timestamp};
+
+const SECRET: &str = "the sturgeon is in the bathtub";
+
+/// Three letters in October, one of them folded; one in September, one in November.
+fn letters(world: &mut World) {
+    let inside = Timestamp(begins(MONTH).0 + DAY);
+    let first = world.arrive(inside, &letter("bob@us.example", "first letter", SECRET));
+    world.arrive(
+        Timestamp(inside.0 + DAY),
+        &letter("carol@example.org", "second letter", &"x".repeat(70_000)),
+    );
+    world.arrive(Timestamp(inside.0 + 2 * DAY), &letter("bob@us.example", "third", "."));
+    world.arrive(Timestamp(begins(MONTH).0 - DAY), &letter("bob@us.example", "before", SECRET));
+    world.arrive(Timestamp(inside.0 + 32 * DAY), &letter("bob@us.example", "after", SECRET));
+    world.fold(first);
+}
+
+pub(crate) fn rows(world: &mut World, case: CaseId, kind: SealedKind) -> Vec<(Row, Vec<u8>)> {
+    let (mut out, mut from) = (Vec::new(), 0);
+    loop {
+        let page = world.ask(Who::Station, Command::Sealed { case, kind, from }).unwrap();
+        let Answer::Sealed { rows, next } = page else { panic!("{page:?}") };
+        out.extend(rows.into_iter().map(|row| (Row(row.row), row.value)));
+        match next {
+            Some(next) => from = next,
+            None => return out,
+        }
+    }
+}
+
+fn body(world: &mut World, case: CaseId, row: Row) -> Vec<u8> {
+    let mut out = Vec::new();
+    loop {
+        let from = u64::try_from(out.len()).unwrap();
+        let Ok(Answer::Body { octets, total }) =
+            world.ask(Who::Station, Command::Body { case, row: row.0, from })
+        else {
+            panic!("no piece");
+        };
+        out.extend(octets);
+        if u64::try_from(out.len()).unwrap() == total {
+            return out;
+        }
+    }
+}
+
+fn released(
+    world: &mut World,
+    case: CaseId,
+    key: RecipientKey,
+) -> (Result<Station, StationError>, ReleaseEvidence) {
+    let Ok(Answer::Released { evidence, escrows, answers, recipient }) =
+        world.ask(Who::Station, Command::Release { case })
+    else {
+        panic!("not released");
+    };
+    assert_eq!(recipient, world.authority.recipient().to_string());
+    let escrows: Vec<Escrow> =
+        escrows.iter().map(|escrow| Escrow::decode(&escrow.0).unwrap()).collect();
+    let trust = world.trust();
+    (Station::open(&evidence, &trust, key, &escrows, &answers, world.now), *evidence)
+}
+
+/// All the way: gives the files of the production and its evidence.
+fn produce(world: &mut World, case: CaseId, key: RecipientKey) -> BTreeMap<String, Vec<u8>> {
+    world.gather(case, 2, 2);
+    let (station, evidence) = released(world, case, key);
+    let mut station = station.unwrap();
+    for (row, value) in rows(world, case, SealedKind::Head) {
+        station.head(row, &value, world.now).unwrap();
+    }
+    for (row, value) in rows(world, case, SealedKind::Message) {
+        station.message(row, &value, world.now).unwrap();
+    }
+    for row in station.wanted() {
+        let sealed = body(world, case, row);
+        station.body(row, &sealed).unwrap();
+    }
+    let bag = Bag::new(station.close(world.now).unwrap(), &evidence).unwrap();
+    let produce = Command::Produce {
+        case,
+        tag_manifest: bag.tag_manifest().to_vec(),
+        record: bag.record().clone(),
+    };
+    let Ok(Answer::Produced { signature }) = world.ask(Who::Station, produce) else {
+        panic!("not signed");
+    };
+    let Ok(Answer::Receipt { receipt }) =
+        world.ask(Who::Station, Command::ProductionReceipt { case })
+    else {
+        panic!("no receipt");
+    };
+    bag.complete(&signature, &receipt).unwrap()
+}
+
+fn listed(files: &BTreeMap<String, Vec<u8>>, manifest: &str) -> BTreeMap<String, String> {
+    let text = String::from_utf8(files[manifest].clone()).unwrap();
+    text.lines()
+        .map(|line| line.split_once("  ").unwrap())
+        .map(|(h, p)| (p.into(), h.into()))
+        .collect()
+}
+
+/// RFC 8493 §3: complete and valid.
+fn bag_is_valid(files: &BTreeMap<String, Vec<u8>>) {
+    for (prefix, is_payload) in [("manifest", true), ("tagmanifest", false)] {
+        let (short, long) = (
+            listed(files, &format!("{prefix}-sha256.txt")),
+            listed(files, &format!("{prefix}-sha512.txt")),
+        );
+        let later = ["manifest.sig", "receipt.json", "log-proof.txt"];
+        let expected = files.iter().filter(|(name, _)| {
+            name.starts_with("data/") == is_payload
+                && !name.starts_with("tagmanifest")
+                && !later.contains(&name.as_str())
+        });
+        let mut count = 0;
+        for (name, octets) in expected {
+            assert_eq!(short[name], sha256(&[octets]).to_string(), "{name}");
+            assert_eq!(long[name], hex::encode(&sha512(&[octets])), "{name}");
+            count += 1;
+        }
+        assert_eq!((short.len(), long.len()), (count, count));
+    }
+    assert!(files["bagit.txt"].starts_with(b"BagIt-Version: 1.0\n"));
+}
+
+#[test]
+fn a_production_holds_exactly_the_letters_of_the_order() {
+    let mut world = World::new();
+    letters(&mut world);
+    let case = world.decided();
+    let key = world.logged(case);
+    let files = produce(&mut world, case, key);
+    bag_is_valid(&files);
+    let eml: Vec<&String> = files.keys().filter(|name| name.ends_with(".eml")).collect();
+    assert_eq!(eml, ["data/eml/000001.eml", "data/eml/000002.eml", "data/eml/000003.eml"]);
+    // Byte for byte, folded or not.
+    assert_eq!(files[eml[0]], letter("bob@us.example", "first letter", SECRET));
+    assert_eq!(files[eml[1]], letter("carol@example.org", "second letter", &"x".repeat(70_000)));
+    assert_eq!(files["data/redactions.json"], b"[]\n");
+    assert_eq!(files["order.sha256"], format!("{}  demand\n", sha256(&[PAPER])).into_bytes());
+
+    let manifest = &files["tagmanifest-sha256.txt"];
+    let trust = world.trust();
+    let signature: custody::production::ManifestSignature =
+        serde_json::from_slice(&files["manifest.sig"]).unwrap();
+    signature.verify(manifest, &trust.desk).unwrap();
+    let record: CustodyRecord = serde_json::from_slice(&files["custody.json"]).unwrap();
+    assert_eq!((record.produced, record.opened, record.holders.len()), (3, 3, 4));
+    let evidence: ReleaseEvidence = serde_json::from_slice(&files["release.json"]).unwrap();
+    let (order, _) = evidence.verify_past(&trust, record.opened_at).unwrap();
+    assert_eq!(sha256(&[&files["data/scope.json"]]), order.scope);
+    let receipt: LeafReceipt = serde_json::from_slice(&files["receipt.json"]).unwrap();
+    let logged = receipt.verify_past(&trust.log).unwrap();
+    assert_eq!(logged.opening.array(FieldId::SUBJECT), Some(manifest_digest(manifest).0));
+    assert_eq!(logged.opening.number(FieldId::COUNT), Some(3));
+
+    let archive = tar(&files, record.closed_at).unwrap();
+    assert_eq!(archive.len() % 512, 0);
+    let recipient = world.authority.recipient();
+    let package = seal::age::seal(&[recipient], &archive, world.chance.as_ref()).unwrap();
+    let identities = std::slice::from_ref(&world.authority);
+    assert_eq!(seal::age::open(&package, identities).unwrap(), archive);
+    let deliver = Command::Deliver {
+        case,
+        package: sha256(&[&package]),
+        bytes: u64::try_from(package.len()).unwrap(),
+        means: "the decentralised system".into(),
+    };
+    world.done(Who::Station, deliver);
+    world.done(Who::Counsel, Command::Close { case });
+    assert_eq!(world.desk.state(case), Some(State::Closed));
+}
+
+#[test]
+fn traffic_alone_opens_no_text_and_names_no_subject() {
+    let mut world = World::new();
+    letters(&mut world);
+    let case = world.decided();
+    let before = crate::world::scope();
+    let after = Scope {
+        categories: vec![DataCategory::Traffic],
+        correspondents: vec!["bob@us.example".into()],
+        ..before.clone()
+    };
+    let diff = ScopeDiff::sign(case, &before, &after, world.key(Who::Counsel)).unwrap();
+    let narrowed = world.ask(Who::Counsel, Command::Narrow { case, scope: after, diff }).unwrap();
+    let Answer::Narrowed { changes } = narrowed else { panic!("{narrowed:?}") };
+    assert_eq!(
+        changes,
+        ["categories: traffic, content -> traffic", "correspondents: all -> bob@us.example"]
+    );
+    let key = world.logged(case);
+    let files = produce(&mut world, case, key);
+    bag_is_valid(&files);
+    let records: Vec<&String> =
+        files.keys().filter(|name| name.starts_with("data/records/")).collect();
+    assert_eq!(records.len(), 2, "carol's letter is not named");
+    assert!(!files.keys().any(|name| name.ends_with(".eml")));
+    for octets in files.values() {
+        let text = String::from_utf8_lossy(octets);
+        assert!(
+            !text.contains("first letter") && !text.contains(SECRET) && !text.contains("carol")
+        );
+    }
+    assert!(String::from_utf8_lossy(&files[records[0]]).contains("bob@us.example"));
+    let refused = world.ask(Who::Station, Command::Body { case, row: 1, from: 0 });
+    assert!(refused.is_err(), "a body of a produced case is not given out");
+}
+
+#[test]
+fn what_the_station_is_given_holds_no_plaintext() {
+    let mut world = World::new();
+    letters(&mut world);
+    let case = world.decided();
+    let key = world.logged(case);
+    world.gather(case, 2, 2);
+    let answer = world.ask(Who::Station, Command::Release { case }).unwrap();
+    let mut given = serde_json::to_vec(&answer).unwrap();
+    for kind in [SealedKind::Head, SealedKind::Message] {
+        for (_, value) in rows(&mut world, case, kind) {
+            given.extend(value);
+        }
+    }
+    for row in 1..=3 {
+        given.extend(body(&mut world, case, Row(row)));
+    }
+    for plain in [SECRET, "bob@us.example", "first letter", "xxxxxxxx"] {
+        assert!(!given.windows(plain.len()).any(|window| window == plain.as_bytes()), "{plain}");
+    }
+    drop(key);
+}
+
+#[test]
+fn only_records_of_the_orders_months_are_given_to_the_station() {
+    let mut world = World::new();
+    letters(&mut world);
+    let case = world.decided();
+    world.logged(case);
+    world.gather(case, 2, 2);
+    world.ask(Who::Station, Command::Release { case }).unwrap();
+    let heads: Vec<u64> =
+        rows(&mut world, case, SealedKind::Head).iter().map(|(row, _)| row.0).collect();
+    assert_eq!(heads, [2, 3]);
+    let messages = rows(&mut world, case, SealedKind::Message);
+    assert_eq!(messages.len(), 1);
+}
+
+#[test]
+fn too_few_holders_open_nothing() {
+    for (trustees, guards) in [(2, 0), (2, 1), (1, 2), (0, 2)] {
+        let mut world = World::new();
+        let case = world.decided();
+        let key = world.logged(case);
+        world.gather(case, trustees, guards);
+        let (station, _) = released(&mut world, case, key);
+        assert!(matches!(station.err(), Some(StationError::NotCombined(_))));
+    }
+}
+
+#[test]
+fn a_preserved_letter_is_produced_though_its_owner_deleted_it() {
+    let mut world = World::new();
+    letters(&mut world);
+    let case = world.decided();
+    let until = Timestamp(world.now.0 + 60 * DAY);
+    world.done(Who::Clerk, Command::Preserve { case, until });
+    let mut batch = store::Batch::new(ACCOUNT);
+    for row in [2, 3] {
+        batch = batch.delete(RecordKind::LetterHead, Row(row));
+        batch = batch.delete(RecordKind::LetterBody, Row(row));
+    }
+    world.store.append().commit_blocking(batch).unwrap();
+    let key = world.logged(case);
+    let files = produce(&mut world, case, key);
+    assert!(files.contains_key("data/eml/000003.eml"));
+}
+
+#[test]
+fn a_letter_in_two_forms_is_produced_once() {
+    let mut world = World::new();
+    letters(&mut world);
+    let case = world.decided();
+    let until = Timestamp(world.now.0 + 60 * DAY);
+    world.done(Who::Clerk, Command::Preserve { case, until });
+    world.fold(Row(2));
+    let key = world.logged(case);
+    world.gather(case, 3, 2);
+    let (station, _) = released(&mut world, case, key);
+    let mut station = station.unwrap();
+    let mut taken = Vec::new();
+    for (row, value) in rows(&mut world, case, SealedKind::Head) {
+        taken.push(station.head(row, &value, world.now).unwrap());
+    }
+    for (row, value) in rows(&mut world, case, SealedKind::Message) {
+        taken.push(station.message(row, &value, world.now).unwrap());
+    }
+    assert_eq!(taken, [Taken::Kept, Taken::Kept, Taken::Kept, Taken::Twice]);
+    let missing = station.close(world.now).err();
+    assert!(matches!(missing, Some(StationError::Missing(3))));
+}
+
+#[test]
+fn an_account_in_custody_sealed_has_no_order() {
+    let mut world = World::with(Custody::Sealed);
+    let case = world.decided();
+    let key = RecipientKey::generate(world.chance.as_ref()).unwrap();
+    let recipient = key.public();
+    let prepare = Command::Prepare { case, recipient, valid_seconds: DAY };
+    let refused = world.ask(Who::Counsel, prepare).unwrap_err().to_string();
+    assert_eq!(refused, "nobody but the account's owner holds a key to this period");
+}
+
+#[test]
+fn the_desk_signs_no_production_of_another_order() {
+    let mut world = World::new();
+    letters(&mut world);
+    let case = world.decided();
+    let key = world.logged(case);
+    world.gather(case, 2, 2);
+    let (station, evidence) = released(&mut world, case, key);
+    let bag = Bag::new(
+        {
+            let station = station.unwrap();
+            station.close(world.now).unwrap()
+        },
+        &evidence,
+    )
+    .unwrap();
+    let manifest = bag.tag_manifest().to_vec();
+    let record = bag.record().clone();
+    let changes: [fn(&mut CustodyRecord); 5] = [
+        |record| record.produced += 1,
+        |record| record.order.0[0] ^= 1,
+        |record| record.case.0[0] ^= 1,
+        |record| record.closed_at = Timestamp(NOW.0 + 60 * DAY),
+        |record| record.holders.clear(),
+    ];
+    for change in changes {
+        let mut record = record.clone();
+        change(&mut record);
+        let tag_manifest = manifest.clone();
+        let produce = Command::Produce { case, tag_manifest, record };
+        let refused = world.ask(Who::Station, produce).unwrap_err().to_string();
+        assert!(refused.starts_with("the production is not one of this order"), "{refused}");
+    }
+    let produce = Command::Produce { case, tag_manifest: manifest, record };
+    assert!(world.ask(Who::Station, produce).is_ok());
+}

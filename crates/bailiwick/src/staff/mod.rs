@@ -19,6 +19,7 @@ use crate::admin::client;
 use crate::admin::protocol::{Answer, Request};
 use crate::clock;
 use crate::config::Config;
+use crate::entropy::OsEntropy;
 use crate::staff::cli::{Desk, DeskCommand};
 use crate::staff::key::StaffKey;
 
@@ -41,8 +42,8 @@ impl<'a> AtDesk<'a> {
     /// Signs a command and has it carried out.
     fn ask(&self, command: &Command) -> Result<desk::Answer> {
         let cell = self.config.cell.cell_id();
-        let signed =
-            desk::Signed::sign(cell, self.key.person, &self.key.signing, command, clock::now())?;
+        let (person, key, now) = (self.key.person, &self.key.signing, clock::now());
+        let signed = desk::Signed::sign(cell, person, key, command, now, &OsEntropy)?;
         let request = Request::Desk { signed: Box::new(signed) };
         let answer = client::ask(&self.config.cell.admin_socket, &request)?.or_refusal()?;
         let Answer::Desk { said } = answer else { bail!(OTHER_VERSION) };

@@ -59,7 +59,7 @@ fn mistakes() -> Vec<Mistake> {
         replaced("bad domain", "domains = [\"ie.example\"]", "domains = [\"ie.example\", \"a b\"]"),
         replaced("no domains", "domains = [\"ie.example\"]", "domains = []"),
         replaced("bad host name", "hostname = \"mx.ie.example\"", "hostname = \"mx..example\""),
-        replaced("bad name server", "servers = [\"127.0.0.1:", "servers = [\"ns.example:"),
+        replaced("bad name server", "servers = [\"", "servers = [\"ns.example\", \""),
         replaced("bad listener", "[mx]\nlisten = \"", "[mx]\nlisten = \"nowhere:"),
         replaced("number for a path", "data = \"data\"", "data = 7"),
         replaced("negative size", "message_octets_max = 52428800", "message_octets_max = -1"),
@@ -100,6 +100,18 @@ fn said(cell: &Cell, command: &str) -> String {
     stderr(&output).replace(folder.to_str().unwrap(), "")
 }
 
+/// The message with the named line's text in the place of its number, which every new comment in
+/// the file would change.
+fn with_line(said: &str, text: &str) -> String {
+    let (before, rest) = said.split_once("bailiwick.toml:").expect("no line is named");
+    let (number, what) = rest.split_once(": ").unwrap();
+    let number: usize = number.parse().unwrap();
+    let line = text.lines().nth(number - 1).expect("there is no such line");
+    // Ports and addresses are another test's next time.
+    let line: String = line.split("127.").next().unwrap().chars().take(60).collect();
+    format!("{before}bailiwick.toml:LINE: {what}  line: {line}\n")
+}
+
 #[test]
 fn every_mistake_is_named_with_its_line_and_a_cure() {
     let cell = Cell::new("ie", &Authority::new());
@@ -108,10 +120,9 @@ fn every_mistake_is_named_with_its_line_and_a_cure() {
     for (what, make) in mistakes() {
         make(&cell);
         let said = said(&cell, "check");
+        assert!(said.contains("\n  cure: "), "{what}: no cure: {said}");
+        writeln!(table, "# {what}\n{}", with_line(&said, &cell.text())).unwrap();
         std::fs::write(cell.config(), &right).unwrap();
-        assert!(said.contains("bailiwick.toml:"), "{what}: no line: {said}");
-        assert!(said.contains("cure: "), "{what}: no cure: {said}");
-        writeln!(table, "# {what}\n{said}").unwrap();
     }
     insta::assert_snapshot!(table);
 }

@@ -255,7 +255,8 @@ pub(crate) struct CommitOp {
     pub(crate) value: Option<Value>,
 }
 
-/// One line of a carry's directory.
+/// One line of a carry's directory. The writer puts those with values last: what such a line says
+/// of a hold stands against every pin and release carried beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CarryOp {
     /// A value, now here. `current`: it is the row's value; `holds`: these keep it.

@@ -665,6 +665,12 @@ impl Writer {
     }
 
     fn carry(&mut self, from: u64, items: Vec<CarryItem>) -> Result<(), CommitError> {
+        // Values last. Places are read as they stand before this record, so the line of a pin whose
+        // value goes in the same record names the place left behind; and a release voids every pin
+        // said before it. The value's line, being the later, sets both right.
+        let (moved, mut items): (Vec<_>, Vec<_>) =
+            items.into_iter().partition(|item| matches!(item, CarryItem::Value { .. }));
+        items.extend(moved);
         let (mut ops, mut values, mut start) = (Vec::new(), Vec::new(), 0);
         for item in items {
             let carried = self.carry_item(item, &mut start, &mut ops);

@@ -36,6 +36,11 @@ fn small() -> Options {
     }
 }
 
+/// A cell's own segments: whatever a test writes lies in one, and is carried together.
+fn large() -> Options {
+    Options { reserve_bytes: 0, ..Options::default() }
+}
+
 /// Octets that are the same for the same seed and never all zero.
 fn octets(seed: u64, len: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(2).wrapping_add(1);

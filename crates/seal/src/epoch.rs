@@ -5,6 +5,8 @@
 //! public half when it does.
 //! Refs: specs/bw1.md §3.
 
+use std::sync::OnceLock;
+
 use vocab::{AccountId, Digest, Epoch, EpochVersion, Timestamp};
 
 use crate::cwrap;
@@ -15,6 +17,7 @@ use crate::mac::sha256;
 use crate::root::RootKey;
 use crate::secret::Secret;
 use crate::wire::Reader;
+use crate::xwing::OpeningKey;
 
 /// The epoch of standing data: mailboxes, settings, counters.
 pub const STANDING: Epoch = Epoch(0);
@@ -81,10 +84,22 @@ pub struct EpochKeys {
     epoch: Epoch,
     version: EpochVersion,
     arrival: SecretKey,
+    /// `arrival`, expanded when the first letter is opened: most epochs never open one.
+    opening: OnceLock<OpeningKey>,
     rows: Secret<32>,
 }
 
 impl EpochKeys {
+    fn new(
+        account: AccountId,
+        epoch: Epoch,
+        version: EpochVersion,
+        arrival: SecretKey,
+        rows: Secret<32>,
+    ) -> Self {
+        Self { account, epoch, version, arrival, opening: OnceLock::new(), rows }
+    }
+
     /// New keys.
     ///
     /// # Errors
@@ -96,7 +111,7 @@ impl EpochKeys {
         entropy: &dyn Entropy,
     ) -> Result<Self, SealError> {
         let arrival = SecretKey::generate(entropy)?;
-        Ok(Self { account, epoch, version, arrival, rows: Secret::random(entropy) })
+        Ok(Self::new(account, epoch, version, arrival, Secret::random(entropy)))
     }
 
     /// The keys for the next version of the same epoch: fresh row keys; and a fresh arrival
@@ -115,7 +130,7 @@ impl EpochKeys {
         let arrival = SecretKey::from_seed(seed).map_err(|_| SealError::Cipher)?;
         let Self { account, epoch, .. } = *self;
         let rows = Secret::random(entropy);
-        Ok(Self { account, epoch, version: EpochVersion(version), arrival, rows })
+        Ok(Self::new(account, epoch, EpochVersion(version), arrival, rows))
     }
 
     /// Whose keys they are.
@@ -153,8 +168,14 @@ impl EpochKeys {
         place(self.account, self.epoch, self.version)
     }
 
-    pub(crate) fn arrival(&self) -> &SecretKey {
-        &self.arrival
+    /// What letters are opened with.
+    pub(crate) fn opening(&self) -> Result<&OpeningKey, OpenError> {
+        if let Some(key) = self.opening.get() {
+            return Ok(key);
+        }
+        // Two threads may expand it at once; one of them keeps its work.
+        let key = OpeningKey::expand(self.arrival.seed())?;
+        Ok(self.opening.get_or_init(|| key))
     }
 
     /// `EK`.
@@ -179,7 +200,7 @@ impl EpochKeys {
     ) -> Result<Self, OpenError> {
         let octets: &[u8; 64] = octets.try_into().map_err(|_| OpenError::Malformed)?;
         let (seed, rows) = Secret::copied(octets).halves();
-        Ok(Self { account, epoch, version, arrival: SecretKey::from_seed(seed)?, rows })
+        Ok(Self::new(account, epoch, version, SecretKey::from_seed(seed)?, rows))
     }
 }
 

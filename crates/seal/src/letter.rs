@@ -279,6 +279,41 @@ impl Ingest {
     }
 }
 
+/// A head record that the cell signed, wherever in the chain it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Signed {
+    account: AccountId,
+    letter: Digest,
+    ingest: Ingest,
+}
+
+impl Signed {
+    /// Where the chain stands with it.
+    ///
+    /// # Errors
+    /// [`OpenError::Mismatch`] if it is not the next letter.
+    pub fn follows(&self, before: &Chain) -> Result<Chain, OpenError> {
+        if before.next(self.account, self.letter)? == self.ingest.chain {
+            Ok(self.ingest.chain)
+        } else {
+            Err(OpenError::Mismatch)
+        }
+    }
+}
+
+/// Checks that a head record is signed by the cell: the part of [`verify_ingest`] that needs
+/// no other letter.
+///
+/// # Errors
+/// [`OpenError::Tampered`] if it was altered or not signed by `key`.
+pub fn verify_signature(record: &[u8], key: &VerifyingKey) -> Result<Signed, OpenError> {
+    let LetterHeader { account, .. } = LetterHeader::read(record)?;
+    let (letter, ingest, signature) = Ingest::split(record)?;
+    let letter = sha256(&[letter]);
+    key.verify(&ingest.message(account, letter), &signature).map_err(|_| OpenError::Tampered)?;
+    Ok(Signed { account, letter, ingest })
+}
+
 /// Checks that a head record is the next in the chain and signed by the cell.
 ///
 /// # Errors
@@ -289,15 +324,7 @@ pub fn verify_ingest(
     key: &VerifyingKey,
     before: &Chain,
 ) -> Result<Chain, OpenError> {
-    let header = LetterHeader::read(record)?;
-    let (letter, ingest, signature) = Ingest::split(record)?;
-    let letter = sha256(&[letter]);
-    key.verify(&ingest.message(header.account, letter), &signature)
-        .map_err(|_| OpenError::Tampered)?;
-    if before.next(header.account, letter)? != ingest.chain {
-        return Err(OpenError::Mismatch);
-    }
-    Ok(ingest.chain)
+    verify_signature(record, key)?.follows(before)
 }
 
 /// A head record, opened.
@@ -325,13 +352,9 @@ pub fn open_head(record: &[u8], keys: &EpochKeys) -> Result<OpenedHead, OpenErro
     let (letter, ingest, _) = Ingest::split(record)?;
     let mut reader = Reader::new(letter);
     let info = labelled("letter", &[reader.bytes(HEADER_BYTES)?]);
-    let mut context = hseal::receiver(keys.arrival(), &info, reader.bytes(CAPSULE_BYTES)?)?;
-    let mut head = context.open(reader.all_but(0)?, b"head").map_err(|_| OpenError::Tampered)?;
+    let mut context = keys.opening()?.receiver(&info, reader.bytes(CAPSULE_BYTES)?)?;
+    let mut head = context.open(reader.all_but(0)?, b"head")?;
     unpad(&mut head)?;
-    let mut exported = Err(OpenError::Tampered);
-    let key = Secret::filled(|out| {
-        exported = context.export(&[PREFIX, EXPORT].concat(), out).map_err(|_| OpenError::Tampered);
-    });
-    exported?;
+    let key = context.export(&[PREFIX, EXPORT].concat());
     Ok(OpenedHead { header, body_key: BlobKey::from_secret(key), head, ingest })
 }

@@ -32,6 +32,7 @@ pub mod sign;
 pub mod slot;
 pub mod unlock;
 mod wire;
+mod xwing;
 
 pub use entropy::Entropy;
 pub use error::{OpenError, SealError};

@@ -1,18 +1,22 @@
 //! Folding: what arrived while the account was locked becomes messages of INBOX.
 //!
-//! If power fails before the commit, the heads are still there and are folded at the next
-//! unlock; after it, they are gone and their messages are there. There is no between.
+//! Heads are examined in batches, each on all cores at once, while the batch before is being
+//! committed; the chain is followed and UIDs are given in the order of arrival. If power fails
+//! before a commit, its heads are still there and are folded at the next unlock; after it, they
+//! are gone and their messages are there. There is no between.
 //!
 //! Invariant: a letter becomes a message only if the cell signed its arrival and its body is
 //! the one that arrived; a head that fails stays where it is and is counted.
 //! Refs: specs/bw1.md §7; docs/life-of-a-letter.md.
 
+use std::num::NonZero;
 use std::sync::{Arc, Weak};
+use std::thread::available_parallelism;
 
+use bytes::Bytes;
 use proto::message::MessageView;
-use seal::OpenError as SealOpenError;
 use seal::blob::PREFIX_BYTES;
-use seal::letter::{Chain, LetterHeader, OpenedHead, open_head, verify_ingest};
+use seal::letter::{Chain, LetterHeader, OpenedHead, Signed, open_head, verify_signature};
 use store::Batch;
 use tokio::sync::watch;
 use vocab::{Digest, RecordKind, Row};
@@ -24,6 +28,29 @@ use crate::mailbox::{Flags, Message, MessageRow, Name, SpecialUse, encode};
 
 /// How many letters one commit folds.
 const LETTERS_PER_COMMIT: usize = 200;
+/// How many octets of heads a batch may have; the one that passes it is the batch's last. Two
+/// batches are in memory at once.
+const BATCH_OCTETS: usize = 16 << 20;
+/// How many threads examine one account's heads, whatever the host has: others log in too.
+const THREADS_MAX: usize = 8;
+
+/// A head as it is stored, and its row.
+type Found = (u64, Bytes);
+
+/// Some heads of one account, in order, and the row of the next one.
+struct Heads {
+    examined: Vec<Result<Examined, Left>>,
+    next: Option<u64>,
+}
+
+/// A head that is signed by the cell and opens; what is not said yet is where it stands.
+struct Examined {
+    row: u64,
+    signed: Signed,
+    opened: OpenedHead,
+    /// What it says, if its body is the one that arrived.
+    head: Result<Head, Left>,
+}
 
 /// A letter that checked, ready to become a message.
 struct Arrival {
@@ -42,6 +69,56 @@ enum Left {
     /// The session's keys are older than its epoch, or the disk failed: it must not be passed
     /// over, for what is behind the chain's end is never folded.
     Later,
+}
+
+/// An account's chain, as far as this fold has followed it, and what was wrong with it.
+struct Following {
+    chain: Chain,
+    altered: u32,
+    replayed: u32,
+    gaps: u32,
+}
+
+impl Following {
+    /// The letters of some heads that check, in order; and whether to go on behind them.
+    fn follow(&mut self, examined: Vec<Result<Examined, Left>>) -> (Vec<Arrival>, bool) {
+        let mut arrivals = Vec::with_capacity(examined.len());
+        for examined in examined {
+            match examined.and_then(|examined| self.place(examined)) {
+                Ok(arrival) => {
+                    self.gaps += u32::from(arrival.chain.sequence != self.chain.sequence + 1);
+                    self.chain = arrival.chain;
+                    arrivals.push(arrival);
+                }
+                Err(Left::Altered) => self.altered += 1,
+                Err(Left::Replayed) => self.replayed += 1,
+                Err(Left::Later) => {
+                    tracing::warn!("arrived letters wait for newer keys");
+                    return (arrivals, false);
+                }
+            }
+        }
+        (arrivals, true)
+    }
+
+    /// Where a head stands in the chain.
+    fn place(&self, examined: Examined) -> Result<Arrival, Left> {
+        let Examined { row, signed, opened, head } = examined;
+        // Signed by the cell, but not the next: letters before it are missing, or it is old.
+        let next = signed.follows(&self.chain).ok();
+        if next.is_none() && opened.ingest.chain.sequence <= self.chain.sequence {
+            return Err(Left::Replayed);
+        }
+        let chain = next.unwrap_or(opened.ingest.chain);
+        Ok(Arrival { row, opened, head: head?, chain })
+    }
+
+    fn report(&self) {
+        let Self { altered, replayed, gaps, .. } = *self;
+        if altered + replayed + gaps > 0 {
+            tracing::error!(altered, replayed, gaps, "the chain of arrivals does not check");
+        }
+    }
 }
 
 impl Account {
@@ -67,78 +144,97 @@ impl Account {
         let account = Arc::clone(self);
         super::to_its_end(async move {
             let _writing = account.writing.lock().await;
-            let mut from = 0;
-            loop {
-                let checking = Arc::clone(&account);
-                let batch = tokio::task::spawn_blocking(move || checking.arrivals(from));
-                let (arrivals, next) = batch.await.map_err(|_| ChangeError::Failed)??;
-                if !arrivals.is_empty() {
-                    account.fold_some(arrivals).await?;
-                }
-                match next {
-                    Some(next) => from = next,
-                    None => return Ok(()),
-                }
-            }
+            let mut following = account.following()?;
+            let folded = account.fold_all(&mut following).await;
+            following.report();
+            folded
         })
         .await
     }
 
-    /// The next letters from a row on that check, and where to go on.
-    fn arrivals(&self, from: u64) -> Result<(Vec<Arrival>, Option<u64>), ChangeError> {
-        let keys = self.keys()?;
-        let (folded, digest) = {
-            let state = self.state()?;
-            (state.folded, state.chain)
-        };
-        let mut chain = match folded {
+    /// Where the chain of what is folded ends.
+    fn following(&self) -> Result<Following, ChangeError> {
+        let state = self.state()?;
+        let chain = match state.folded {
             0 => Chain::start(self.id),
-            sequence => Chain { sequence, digest: Digest(digest) },
+            sequence => Chain { sequence, digest: Digest(state.chain) },
         };
-        let mut arrivals = Vec::new();
-        let (mut altered, mut replayed, mut gaps) = (0_u32, 0_u32, 0_u32);
-        for found in self.read.scan(self.id, RecordKind::LetterHead, Row(from)) {
-            let (row, record) = found.map_err(|_| ChangeError::Failed)?;
-            if arrivals.len() >= LETTERS_PER_COMMIT {
-                return Ok((arrivals, Some(row.0)));
-            }
-            match self.check(&keys, row.0, &record, chain) {
-                Ok(arrival) => {
-                    gaps += u32::from(arrival.chain.sequence != chain.sequence + 1);
-                    chain = arrival.chain;
-                    arrivals.push(arrival);
-                }
-                Err(Left::Altered) => altered += 1,
-                Err(Left::Replayed) => replayed += 1,
-                Err(Left::Later) => {
-                    tracing::warn!("arrived letters wait for newer keys");
-                    break;
-                }
-            }
-        }
-        if altered + replayed + gaps > 0 {
-            tracing::error!(altered, replayed, gaps, "the chain of arrivals does not check");
-        }
-        Ok((arrivals, None))
+        Ok(Following { chain, altered: 0, replayed: 0, gaps: 0 })
     }
 
-    fn check(&self, keys: &Keys, row: u64, record: &[u8], chain: Chain) -> Result<Arrival, Left> {
+    async fn fold_all(self: &Arc<Self>, following: &mut Following) -> Result<(), ChangeError> {
+        let keys = self.keys()?;
+        let mut heads = self.heads(&keys, Some(0)).await?;
+        loop {
+            let (arrivals, go_on) = following.follow(heads.examined);
+            let next = heads.next.filter(|_| go_on);
+            // The next heads first: their threads are at work when the commit is made ready.
+            let (more, folded) =
+                tokio::join!(biased; self.heads(&keys, next), self.fold_some(arrivals));
+            folded?;
+            heads = more?;
+            if next.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The heads from a row on, as many as one commit folds; none from no row.
+    async fn heads(
+        self: &Arc<Self>,
+        keys: &Arc<Keys>,
+        from: Option<u64>,
+    ) -> Result<Heads, ChangeError> {
+        let Some(from) = from else { return Ok(Heads { examined: Vec::new(), next: None }) };
+        let account = Arc::clone(self);
+        let found = tokio::task::spawn_blocking(move || account.found(from));
+        let (found, next) = found.await.map_err(|_| ChangeError::Failed)??;
+        let threads = available_parallelism().map_or(1, NonZero::get).min(THREADS_MAX);
+        let mut examined = Vec::with_capacity(found.len());
+        let parts: Vec<_> = shared_out(found, threads)
+            .into_iter()
+            .map(|part| {
+                let (account, keys) = (Arc::clone(self), Arc::clone(keys));
+                let examine = move |(row, record): Found| account.examine(&keys, row, &record);
+                tokio::task::spawn_blocking(move || part.into_iter().map(examine).collect())
+            })
+            .collect();
+        for part in parts {
+            let part: Vec<_> = part.await.map_err(|_| ChangeError::Failed)?;
+            examined.extend(part);
+        }
+        Ok(Heads { examined, next })
+    }
+
+    fn found(&self, from: u64) -> Result<(Vec<Found>, Option<u64>), ChangeError> {
+        let (mut found, mut octets) = (Vec::new(), 0);
+        for head in self.read.scan(self.id, RecordKind::LetterHead, Row(from)) {
+            let (row, record) = head.map_err(|_| ChangeError::Failed)?;
+            if found.len() >= LETTERS_PER_COMMIT || octets >= BATCH_OCTETS {
+                return Ok((found, Some(row.0)));
+            }
+            octets += record.len();
+            found.push((row.0, record));
+        }
+        Ok((found, None))
+    }
+
+    /// Everything about a head that needs no other head.
+    fn examine(&self, keys: &Keys, row: u64, record: &[u8]) -> Result<Examined, Left> {
         let altered = |_| Left::Altered;
         let header = LetterHeader::read(record).map_err(altered)?;
         if header.account != self.id {
             return Err(Left::Altered);
         }
-        let next = match verify_ingest(record, &keys.ingest, &chain) {
-            Ok(next) => Some(next),
-            // Signed by the cell, but not the next: letters before it are missing, or it is old.
-            Err(SealOpenError::Mismatch) => None,
-            Err(SealOpenError::Malformed | SealOpenError::Tampered) => return Err(Left::Altered),
-        };
+        let signed = verify_signature(record, &keys.ingest).map_err(altered)?;
         let epoch = keys.letter(header.epoch, header.version).ok_or(Left::Later)?;
         let opened = open_head(record, epoch).map_err(altered)?;
-        if next.is_none() && opened.ingest.chain.sequence <= chain.sequence {
-            return Err(Left::Replayed);
-        }
+        let head = self.head(row, &opened);
+        Ok(Examined { row, signed, opened, head })
+    }
+
+    /// What a head says, if its body is there and the one that arrived.
+    fn head(&self, row: u64, opened: &OpenedHead) -> Result<Head, Left> {
         let body = (RecordKind::LetterBody, Row(row));
         let later = |_| Left::Later;
         let length = self.read.len(self.id, body.0, body.1).map_err(later)?;
@@ -146,13 +242,13 @@ impl Account {
         let prefix = self.read.range(self.id, body.0, body.1, prefix).map_err(later)?;
         let (length, prefix) = length.zip(prefix).ok_or(Left::Altered)?;
         let prefix = prefix.first_chunk::<PREFIX_BYTES>().ok_or(Left::Altered)?;
-        opened.ingest.check_body(prefix, length).map_err(altered)?;
-        let head = Head::decode(&opened.head).map_err(|_| Left::Altered)?;
-        let chain = next.unwrap_or(opened.ingest.chain);
-        Ok(Arrival { row, opened, head, chain })
+        opened.ingest.check_body(prefix, length).map_err(|_| Left::Altered)?;
+        Head::decode(&opened.head).map_err(|_| Left::Altered)
     }
 
+    /// Makes letters messages, in one commit.
     async fn fold_some(&self, arrivals: Vec<Arrival>) -> Result<(), ChangeError> {
+        let Some(last) = arrivals.last() else { return Ok(()) };
         let (inbox, junk, mut modseq, mut account_row) = {
             let state = self.state()?;
             let inbox = state.named(&Name::inbox()).ok_or(ChangeError::NoMailbox)?;
@@ -174,7 +270,6 @@ impl Account {
             batch = next.delete(RecordKind::LetterHead, Row(arrival.row));
             added.push((target.row, message));
         }
-        let Some(last) = arrivals.last() else { return Ok(()) };
         for target in &targets {
             batch = self.put_mailbox(batch, target, modseq)?;
         }
@@ -248,11 +343,42 @@ impl Account {
     }
 }
 
+/// `all` in at most `parts` parts, in order, none more than one longer than another.
+fn shared_out<T>(mut all: Vec<T>, parts: usize) -> Vec<Vec<T>> {
+    let mut shared = Vec::with_capacity(parts);
+    for left in (1..=parts).rev() {
+        let rest = all.split_off(all.len().div_ceil(left));
+        if !all.is_empty() {
+            shared.push(all);
+        }
+        all = rest;
+    }
+    shared
+}
+
 async fn keep_folding(account: Weak<Account>, mut arrivals: watch::Receiver<u64>) {
     while arrivals.changed().await.is_ok() {
         let Some(account) = account.upgrade() else { return };
         if let Err(error) = account.fold().await {
             tracing::error!(error = %error, "arrived letters could not be folded");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_together_are_the_whole_in_its_order() {
+        for parts in 1..=THREADS_MAX {
+            for length in 0..50 {
+                let shared = shared_out((0..length).collect(), parts);
+                let lengths = || shared.iter().map(Vec::len);
+                assert_eq!(shared.len(), parts.min(length));
+                assert!(lengths().max() <= lengths().min().map(|least| least + 1));
+                assert_eq!(shared.concat(), (0..length).collect::<Vec<_>>());
+            }
         }
     }
 }

@@ -101,6 +101,9 @@ impl Connection {
 
     /// Says good-bye; whether it arrives is not waited for.
     pub(super) async fn close(&mut self, last: &[u8]) {
+        // What came of a command that will never be whole.
+        self.framer = Framer::new(imap::Limits::before_login());
+        self.taken = None;
         let farewell = async {
             drop(self.stream.write_all(last).await);
             drop(self.stream.shutdown().await);

@@ -1,0 +1,9 @@
+//! The phases of load, a file each.
+//!
+//! Invariant: each counts what it did and fails if the server has another number.
+
+pub(crate) mod bodies;
+pub(crate) mod deliver;
+pub(crate) mod fill;
+pub(crate) mod list;
+pub(crate) mod logins;

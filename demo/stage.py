@@ -50,22 +50,25 @@ class Stage:
         ours = self.binaries / name
         return str(ours) if ours.exists() else name
 
-    def run(self, *words: str, stdin: str | bytes = b"", fails: bool = False, show: bool = True,
+    def run(self, *words: str, stdin: str | bytes = b"", fails: str = "", show: bool = True,
             env: dict[str, str] | None = None) -> str:
-        """Prints and runs a command in the demo's folder; its standard output."""
+        """Prints and runs a command in the demo's folder; its standard output.
+
+        With `fails` it must fail, and say so in these words: a failure for another reason shows nothing.
+        """
         if show:
             print(f"   $ {shlex.join(words)}", flush=True)
         octets = stdin.encode() if isinstance(stdin, str) else stdin
         done = subprocess.run([self.program(words[0]), *words[1:]], input=octets, cwd=self.root,
                               capture_output=True, timeout=120, env={**os.environ, **(env or {})})
         out, err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
-        if (done.returncode != 0) != fails:
-            wanted = "fail" if fails else "succeed"
+        if (done.returncode != 0) != bool(fails) or fails not in out + err:
+            wanted = f"fail with `{fails}`" if fails else "succeed"
             raise Broken(f"`{shlex.join(words)}` did not {wanted}:\n{out}{err}")
         if show and not self.quiet:
             for line in (out + err).splitlines()[:40]:
                 print(f"     {line[:200]}")
-        return err if fails else out
+        return out + err if fails else out
 
     def json(self, *words: str, **options) -> dict:
         return json.loads(self.run(*words, **options))

@@ -80,6 +80,20 @@ pub(crate) struct Listener {
     /// Connections at one time; the next is told to come back.
     #[serde(default = "connections_default")]
     pub(crate) connections_max: u32,
+    /// Of these, from one IPv4 address or IPv6 network of 64 bits.
+    #[serde(default = "connections_per_source_default")]
+    pub(crate) connections_per_source_max: u32,
+}
+
+impl Listener {
+    pub(crate) fn limits(&self) -> crate::listen::Limits {
+        let (all, per_source) = (self.connections_max, self.connections_per_source_max);
+        crate::listen::Limits { all, per_source }
+    }
+}
+
+fn connections_per_source_default() -> u32 {
+    200
 }
 
 fn connections_default() -> u32 {

@@ -57,12 +57,18 @@ pub(crate) fn run(config: Config) -> Result<()> {
 }
 
 fn start_logging() {
-    // One JSON object a line; `info` and above. What may be in it: house §2, "Standards".
-    tracing_subscriber::fmt()
-        .json()
-        .with_max_level(tracing::Level::INFO)
-        .with_writer(std::io::stderr)
-        .init();
+    use tracing_subscriber::filter::{LevelFilter, Targets};
+    use tracing_subscriber::layer::SubscriberExt as _;
+    use tracing_subscriber::util::SubscriberInitExt as _;
+    // One JSON object a line. Our own words from `info` on, and of what we stand on only what
+    // went wrong: it does not know that a log must carry no address.
+    let ours = Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_target("bailiwick", LevelFilter::INFO)
+        .with_target("bailiwick_mail", LevelFilter::INFO)
+        .with_target("bailiwick_store", LevelFilter::INFO);
+    let lines = tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(lines).with(ours).init();
 }
 
 async fn serve(config: Config) -> Result<()> {
@@ -339,8 +345,8 @@ impl Whole {
         tls: Option<TlsServer>,
         stop: &Stop,
     ) -> Result<()> {
-        let Some(Listener { listen, connections_max }) = listener else { return Ok(()) };
-        let socket = bind(name, *listen).await?;
+        let Some(listener) = listener else { return Ok(()) };
+        let socket = bind(name, listener.listen).await?;
         let context = Arc::clone(&self.inbound);
         let handle = move |stream: TcpStream, peer: SocketAddr| {
             let (context, tls) = (Arc::clone(&context), tls.clone());
@@ -349,15 +355,13 @@ impl Whole {
                 inbound::serve(stream, peer, service, &context).await;
             }
         };
-        tasks.spawn(listen::accept(name, socket, *connections_max, stop.clone(), handle));
+        tasks.spawn(listen::accept(name, socket, listener.limits(), stop.clone(), handle));
         Ok(())
     }
 
     async fn listen_imap(&self, tasks: &mut JoinSet<()>, stop: &Stop) -> Result<()> {
-        let Some(Listener { listen, connections_max }) = &self.cell.config.imap else {
-            return Ok(());
-        };
-        let socket = bind("imap", *listen).await?;
+        let Some(listener) = &self.cell.config.imap else { return Ok(()) };
+        let socket = bind("imap", listener.listen).await?;
         let (context, tls) = (self.imap.clone(), self.tls.clone());
         let handle = move |stream: TcpStream, _peer: SocketAddr| {
             let (context, tls) = (context.clone(), tls.clone());
@@ -366,15 +370,13 @@ impl Whole {
                 mail::imap::serve(stream, &context).await;
             }
         };
-        tasks.spawn(listen::accept("imap", socket, *connections_max, stop.clone(), handle));
+        tasks.spawn(listen::accept("imap", socket, listener.limits(), stop.clone(), handle));
         Ok(())
     }
 
     async fn listen_http(&self, tasks: &mut JoinSet<()>, stop: &Stop) -> Result<()> {
-        let Some(Listener { listen, connections_max }) = &self.cell.config.http else {
-            return Ok(());
-        };
-        let socket = bind("http", *listen).await?;
+        let Some(listener) = &self.cell.config.http else { return Ok(()) };
+        let socket = bind("http", listener.listen).await?;
         let router = log::http::router(log::http::Public {
             files: Files::at(self.cell.config.cell.data.join("log")),
             witness: Arc::clone(&self.cell.witness),
@@ -383,7 +385,7 @@ impl Whole {
         let handle = move |stream: TcpStream, _peer: SocketAddr| {
             log::http::serve(stream, router.clone(), stopping.clone())
         };
-        tasks.spawn(listen::accept("http", socket, *connections_max, stop.clone(), handle));
+        tasks.spawn(listen::accept("http", socket, listener.limits(), stop.clone(), handle));
         Ok(())
     }
 

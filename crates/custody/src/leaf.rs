@@ -8,7 +8,7 @@
 use crate::{hash, hex};
 use seal::Entropy;
 use serde::{Deserialize, Serialize};
-use vocab::{Digest, Timestamp};
+use vocab::{Digest, Epoch, Timestamp};
 
 /// The size of every leaf (specs/log-entry.md §2).
 pub const LEAF_BYTES: usize = 512;
@@ -191,6 +191,15 @@ pub struct Place {
     pub seq: u64,
 }
 
+impl Place {
+    /// The month as the number epochs have (specs/bw1.md §3.1); 0 before 2000.
+    #[must_use]
+    pub fn epoch(self) -> Epoch {
+        let years = (self.month / 100).saturating_sub(2000);
+        Epoch(years.saturating_mul(12).saturating_add(self.month % 100))
+    }
+}
+
 /// A leaf as the log holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leaf {
@@ -267,12 +276,19 @@ impl Leaf {
         let sealed = self.act.is_none();
         // A sealed leaf shows the day of its opening and nothing else; others show no such day.
         let shown = match self.public.as_slice() {
-            [only] if sealed => only.id == FieldId::OPEN_BY && only.value.len() == 8,
+            [only] if sealed => only.id == FieldId::OPEN_BY && self.is_opened_in_time(),
             public => !sealed && public.iter().all(|field| field.id != FieldId::OPEN_BY),
         };
         let (year, month) = (self.place.month / 100, self.place.month % 100);
         let dated = (2000..=9999).contains(&year) && (1..=12).contains(&month);
         ascending && shown && dated && self.place.seq > 0
+    }
+
+    /// What is logged in a month happened before its end, so whatever a leaf does not show of its
+    /// act, the day of its opening is bounded (specs/log-entry.md §2).
+    fn is_opened_in_time(&self) -> bool {
+        let latest = seal::epoch::ends(self.place.epoch()).0.saturating_add(SEALED_SECONDS_MAX);
+        self.open_by().is_some_and(|day| day.0 <= latest)
     }
 
     /// The value of the first field in clear with this id.

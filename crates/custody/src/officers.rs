@@ -109,7 +109,8 @@ impl Register {
         hash(&[b"bailiwick.v1 register\0", &encoded])
     }
 
-    fn in_office(&self, approval: &Approval) -> Result<(), Refused> {
+    /// In office when signing, and still: whoever has left could sign with a date before that.
+    fn in_office(&self, approval: &Approval, now: Timestamp) -> Result<(), Refused> {
         let mut known = self
             .0
             .iter()
@@ -118,8 +119,9 @@ impl Register {
         if known.peek().is_none() {
             return Err(Refused::UnknownOfficer);
         }
-        let now = |officer: &Officer| officer.from <= approval.at && approval.at < officer.until;
-        if known.any(|officer| officer.role == approval.role && now(officer)) {
+        let holds = |officer: &Officer, at| officer.from <= at && at < officer.until;
+        let both = |officer: &Officer| holds(officer, approval.at) && holds(officer, now);
+        if known.any(|officer| officer.role == approval.role && both(officer)) {
             Ok(())
         } else {
             Err(Refused::NotInOffice)
@@ -203,7 +205,7 @@ pub(crate) fn four_eyes(
         return Err(Refused::Offices);
     }
     for approval in approvals {
-        register.in_office(approval)?;
+        register.in_office(approval, now)?;
         approval.signed(order)?;
         if approval.at > now {
             return Err(Refused::Early);

@@ -196,12 +196,17 @@ impl OrderRecord {
     fn epochs_fit(&self) -> bool {
         let numbers: Vec<_> =
             self.epochs.iter().map(|epoch| (epoch.epoch, epoch.version)).collect();
+        let highest = self.epochs.last().map(|epoch| epoch.epoch);
+        // Only one month can have been the account's last: the highest the order names.
+        let is_last = |epoch: &OrderEpoch| !epoch.last || Some(epoch.epoch) == highest;
         let touches = |epoch: &OrderEpoch| {
             epoch.epoch == 0
                 || seal::epoch::begins(Epoch(epoch.epoch)) < self.until
                     && (epoch.last || seal::epoch::ends(Epoch(epoch.epoch)) > self.from)
         };
-        ascends(&numbers) && numbers.len() <= EPOCHS_MAX && self.epochs.iter().all(touches)
+        ascends(&numbers)
+            && numbers.len() <= EPOCHS_MAX
+            && self.epochs.iter().all(|epoch| touches(epoch) && is_last(epoch))
     }
 
     /// The order's line about this epoch, if it opens it.

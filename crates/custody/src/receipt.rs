@@ -14,6 +14,10 @@ use vocab::{Digest, Timestamp};
 /// The greatest age of a cosignature unless a policy says otherwise: 72 hours.
 pub const COSIGNATURE_SECONDS_MAX: u64 = 72 * 3600;
 
+/// How long after its newest cosignature a leaf's month may begin: a month, for a log that a
+/// clock running ahead once turned over too soon.
+pub const AHEAD_SECONDS_MAX: u64 = 31 * 86_400;
+
 /// Why a text is not a policy that release evidence can be checked against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LogTrustError {
@@ -26,6 +30,9 @@ pub enum LogTrustError {
     /// No witnesses.
     #[error("the log policy must name witnesses")]
     Witnesses,
+    /// A witness has the log's own key.
+    #[error("the log cannot be its own witness")]
+    OwnWitness,
 }
 
 /// Which log, which witnesses and how fresh.
@@ -49,6 +56,13 @@ impl LogTrust {
         }
         if policy.witnesses().is_empty() {
             return Err(LogTrustError::Witnesses);
+        }
+        let own = |log: &tlog::VerifierKey| {
+            policy.witnesses().iter().any(|witness| witness.key.public_key() == log.public_key())
+        };
+        // Who runs the log would cosign any tree of it.
+        if policy.logs().any(own) {
+            return Err(LogTrustError::OwnWitness);
         }
         Ok(Self { text, policy, cosignature_seconds_max })
     }
@@ -134,6 +148,11 @@ impl LeafReceipt {
         // `quorum none` is a policy too, but not one that anything is released on.
         if accepted.witnesses.is_empty() {
             return Err(Refused::NotWitnessed);
+        }
+        // A leaf dated ahead would promise its opening for ahead too.
+        let newest = accepted.witnesses.iter().map(|(_, at)| at.0).max().unwrap_or(0);
+        if seal::epoch::begins(leaf.place.epoch()).0 > newest.saturating_add(AHEAD_SECONDS_MAX) {
+            return Err(Refused::Ahead);
         }
         let witness = |(key, at): &(&tlog::VerifierKey, Timestamp)| (key.name().to_owned(), *at);
         Ok(Logged {

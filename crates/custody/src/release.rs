@@ -47,6 +47,9 @@ pub enum Refused {
     /// The cosignatures are older than the policy allows, or from the future.
     #[error("the cosignatures are too old or not yet valid")]
     Stale,
+    /// The leaf's month begins long after the witnesses saw it.
+    #[error("the leaf is dated after the cosignatures")]
+    Ahead,
     /// The leaf does not record an authorised release, or does not show so.
     #[error("the leaf does not authorise a release")]
     NotAuthorised,
@@ -74,8 +77,8 @@ pub enum Refused {
     /// The person and key are not in the register.
     #[error("an approval is by somebody who is not in the register")]
     UnknownOfficer,
-    /// The person was not in that office when signing.
-    #[error("an approval is by somebody who was not in that office then")]
+    /// The person was not in that office when signing, or is no longer.
+    #[error("an approval is by somebody who was not in that office then, or is not now")]
     NotInOffice,
     /// A signature is not this key's over this order.
     #[error("an approval is not signed over this order")]

@@ -95,11 +95,23 @@ impl Desk {
         case: CaseId,
         facts: &Map<String, Value>,
     ) -> Result<Answer, DeskError> {
-        let what = intake::assess(at.case(case)?, &self.options.packs, facts)?;
+        let what = intake::assess(at.case(case)?, &self.options.packs, facts, at.now)?;
+        self.keys_are_as_said(at.case(case)?, &what)?;
         let event = at.event(case, what);
         self.commit(&mut at.inner, vec![event], vec![], vec![])?;
         let opinion = at.case(case)?.opinion.clone().ok_or(DeskError::Damaged)?;
         Ok(Answer::Opinion { text: opinion.explain(), opinion: Box::new(opinion) })
+    }
+
+    fn keys_are_as_said(&self, case: &Case, what: &What) -> Result<(), DeskError> {
+        let What::Assessed { facts, .. } = what else { return Ok(()) };
+        let Some(account) = case.account.filter(|_| !case.demand.rehearsal) else { return Ok(()) };
+        match self.manifest(account)? {
+            Some(manifest) => {
+                intake::keys_are(facts, self.options.place, manifest.manifest().custody)
+            }
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn narrow(

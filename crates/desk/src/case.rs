@@ -445,7 +445,8 @@ impl Case {
 
     /// Takes the next event in.
     pub(crate) fn apply(&mut self, row: u64, event: &Event) -> Result<(), DeskError> {
-        if self.file.len() >= EVENTS_MAX {
+        // That the log has an event must always be taken in, or it would be logged again.
+        if self.file.len() >= EVENTS_MAX && !matches!(event.what, What::Logged { .. }) {
             return Err(DeskError::Lacks("room for more events"));
         }
         if let Some(verb) = event.what.verb() {
@@ -554,5 +555,37 @@ impl Case {
             | What::Withdrawn { .. }
             | What::Closed => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::MACHINE;
+
+    #[test]
+    fn a_full_file_still_takes_in_what_the_log_has() {
+        let at = Timestamp(1_795_219_200);
+        let facts = Facts::new("ie".parse().unwrap(), "2026-11-20T09:12:00Z".parse().unwrap());
+        let demand = Demand {
+            authority: "a court".into(),
+            enrolled: None,
+            reference: "1".into(),
+            basis: "an act".into(),
+            identifiers: vec![],
+            period: None,
+            facts,
+            secrecy: None,
+            rehearsal: false,
+        };
+        let (demand, id) = (Box::new(demand), Some(CaseId([1; 16])));
+        let event = |what| Event { case: id, at, by: MACHINE, what };
+        let received = What::Received { demand, document: Digest([2; 32]), row: 1, account: None };
+        let mut case = Case::begin(1, &event(received)).unwrap();
+        case.file.resize(EVENTS_MAX, case.file[0]);
+        assert!(case.apply(2, &event(What::Closed)).is_err());
+        // Otherwise it would stay unlogged, and be logged again with every command.
+        case.apply(2, &event(What::Logged { event: 1, index: 7 })).unwrap();
+        assert_eq!(case.logged.get(&1), Some(&7));
     }
 }

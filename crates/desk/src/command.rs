@@ -18,6 +18,7 @@ use custody::holder::{Answer as ShareAnswer, GuardRequest, TrusteeRequest};
 use custody::production::{CustodyRecord, ManifestSignature};
 use custody::{Approval, LeafReceipt, ReleaseEvidence};
 use law::Assessment;
+use seal::Entropy;
 use seal::mac::sha256;
 use seal::sign::{SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
@@ -423,6 +424,9 @@ pub struct Signed {
     /// When.
     #[serde(with = "crate::octets::time")]
     pub at: Timestamp,
+    /// Chance, so that the same may be asked twice within one second.
+    #[serde(with = "crate::octets")]
+    pub nonce: [u8; 16],
     /// The [`Command`] as JSON text.
     pub command: String,
     /// Ed25519 over [`Signed::message`].
@@ -433,10 +437,16 @@ pub struct Signed {
 impl Signed {
     /// What is signed.
     #[must_use]
-    pub fn message(cell: CellId, person: PersonId, at: Timestamp, command: &str) -> Vec<u8> {
+    pub fn message(
+        cell: CellId,
+        person: PersonId,
+        at: Timestamp,
+        nonce: &[u8; 16],
+        command: &str,
+    ) -> Vec<u8> {
         let digest = sha256(&[command.as_bytes()]);
-        [b"bailiwick.v1 command\0".as_slice(), &cell.0, &person.0, &at.0.to_be_bytes(), &digest.0]
-            .concat()
+        let at = at.0.to_be_bytes();
+        [b"bailiwick.v1 command\0".as_slice(), &cell.0, &person.0, &at, nonce, &digest.0].concat()
     }
 
     /// Signs a command in its person's own program.
@@ -449,13 +459,16 @@ impl Signed {
         key: &SigningKey,
         command: &Command,
         at: Timestamp,
+        entropy: &dyn Entropy,
     ) -> Result<Self, DeskError> {
         let command = serde_json::to_string(command).map_err(|_| DeskError::Command)?;
         if command.len() > COMMAND_BYTES_MAX {
             return Err(DeskError::Command);
         }
-        let signature = key.sign(&Self::message(cell, person, at, &command));
-        Ok(Self { person, at, command, signature })
+        let mut nonce = [0; 16];
+        entropy.fill(&mut nonce);
+        let signature = key.sign(&Self::message(cell, person, at, &nonce, &command));
+        Ok(Self { person, at, nonce, command, signature })
     }
 
     /// The command, whoever signed it. Reading it is no reason to carry it out.
@@ -475,7 +488,7 @@ impl Signed {
         key: &VerifyingKey,
         now: Timestamp,
     ) -> Result<(), DeskError> {
-        let message = Self::message(cell, self.person, self.at, &self.command);
+        let message = Self::message(cell, self.person, self.at, &self.nonce, &self.command);
         let timely = self.at.0.abs_diff(now.0) <= CLOCK_SECONDS_MAX;
         match key.verify(&message, &self.signature) {
             Ok(()) if timely => Ok(()),

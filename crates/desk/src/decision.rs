@@ -8,7 +8,7 @@ use crate::case::{Case, Verb};
 use crate::error::DeskError;
 use crate::event::What;
 use crate::scope::Scope;
-use law::{Assessment, Decision, ReasonCode};
+use law::{Assessment, Decision, Part, Produce, ReasonCode};
 use seal::mac::sha256;
 use serde::{Deserialize, Serialize};
 use vocab::DataCategory;
@@ -122,9 +122,12 @@ pub struct Choice {
 #[must_use]
 pub fn needs_reason(choice: &Choice, opinion: &Assessment) -> bool {
     let agrees = choice.outcome.agrees_with().iter().any(|one| opinion.decision.contains(one));
+    // What is opened is produced in readable form, wherever it is kept: each part of the category
+    // must allow just that.
     let produced = |category: DataCategory| {
-        let mut parts = opinion.parts.iter().filter(|part| part.data_category() == Some(category));
-        parts.any(|part| part.opinion.produces())
+        let is_of = |part: &&Part| part.data_category() == Some(category);
+        let mut parts = opinion.parts.iter().filter(is_of).peekable();
+        parts.peek().is_some() && parts.all(|part| part.produce == Produce::Plaintext)
     };
     let scope = choice.scope.as_ref();
     let beyond = scope.is_some_and(|scope| !scope.categories.iter().all(|one| produced(*one)));

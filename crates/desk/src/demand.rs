@@ -6,7 +6,7 @@
 
 use crate::error::DeskError;
 use crate::secrecy::NonDisclosureOrder;
-use law::Facts;
+use law::{Fact, Facts, Moment, NonDisclosure};
 use serde::{Deserialize, Serialize};
 use vocab::{CaseId, Digest, Timestamp};
 
@@ -18,6 +18,8 @@ pub const TEXT_BYTES_MAX: usize = 512;
 pub const IDENTIFIERS_MAX: usize = 64;
 /// How long after its service a demand that is no rehearsal may be entered, in seconds: 14 days.
 pub const ENTRY_SECONDS_MAX: u64 = 14 * 86_400;
+
+const DAY_SECONDS: u64 = 86_400;
 
 /// A demand.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -79,6 +81,7 @@ impl Demand {
         if self.rehearsal {
             return Ok(());
         }
+        lawful(&self.facts, self.secrecy.as_ref(), now)?;
         if self.facts.cell != place {
             return Err(DeskError::Demand("the facts are about another cell"));
         }
@@ -90,6 +93,30 @@ impl Demand {
         }
         Ok(())
     }
+}
+
+/// Whether facts about a demand that is no rehearsal can stand: the day whose law applies is not
+/// before the service and not ahead, and a duty of secrecy that binds is on record, so that no
+/// leaf of the case goes to the log in clear.
+pub(crate) fn lawful(
+    facts: &Facts,
+    secrecy: Option<&NonDisclosureOrder>,
+    now: Timestamp,
+) -> Result<(), DeskError> {
+    // Tomorrow in UTC is today somewhere.
+    let latest = Moment::from_timestamp(Timestamp(now.0.saturating_add(DAY_SECONDS)), 0);
+    let within = |day| facts.served.date() <= day && latest.is_some_and(|at| day <= at.date());
+    if !facts.law_on.is_none_or(within) {
+        return Err(DeskError::Demand("the law of a day before the service, or ahead"));
+    }
+    let binds = match facts.gag {
+        Fact::Known(NonDisclosure::Statutory | NonDisclosure::Order { .. }) => true,
+        Fact::Known(NonDisclosure::None | NonDisclosure::Asked) | Fact::Unknown => false,
+    };
+    if binds && secrecy.is_none() {
+        return Err(DeskError::Demand("its duty of secrecy is a fact, and not on record"));
+    }
+    Ok(())
 }
 
 /// What the authority is given at once: signed by the desk, later joined by the log's proof.

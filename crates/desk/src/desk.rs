@@ -31,6 +31,8 @@ pub struct DeskOptions {
     pub rows: RowKeys,
     /// The key that signs receipts and productions (`CellKeys::desk`).
     pub signing: SigningKey,
+    /// The key that signed every arrival (`CellKeys::ingest`), public half.
+    pub ingest: VerifyingKey,
     /// Writes the desk's own rows.
     pub append: Append,
     /// Reads the desk's rows, and accounts' rows as they are sealed.

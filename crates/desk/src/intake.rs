@@ -5,13 +5,13 @@
 //! Refs: design §7; law tables §9 D11; docs/life-of-a-demand.md.
 
 use crate::case::Case;
-use crate::demand::TEXT_BYTES_MAX;
+use crate::demand::{TEXT_BYTES_MAX, lawful};
 use crate::error::DeskError;
 use crate::event::What;
-use law::{Channel, Fact, Facts, Packs};
+use law::{Channel, Fact, Facts, Item, KeyHolder, Packs, Place};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use vocab::Timestamp;
+use vocab::{Custody, DataCategory, Timestamp};
 
 /// The checklist of a sender.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +65,26 @@ pub(crate) fn establish(known: &Facts, more: &Map<String, Value>) -> Result<Fact
     serde_json::from_value(all).map_err(bad)
 }
 
+/// A rehearsal's facts may be of any time and place.
+fn stand(case: &Case, facts: &Facts, now: Timestamp) -> Result<(), DeskError> {
+    if case.demand.rehearsal { Ok(()) } else { lawful(facts, case.secrecy.as_ref(), now) }
+}
+
+/// Whether the facts contradict what the cell itself knows: who can open the account's letters.
+pub(crate) fn keys_are(facts: &Facts, place: Place, custody: Custody) -> Result<(), DeskError> {
+    let truth = KeyHolder::from(custody);
+    let false_of = |item: &Item| {
+        item.category == Fact::Known(DataCategory::Content)
+            && item.item_place == Fact::Known(place)
+            && item.item_keys.known().is_some_and(|keys| *keys != truth)
+    };
+    if facts.items.iter().any(false_of) {
+        let why = format!("the keys to this account's letters are `{}`", truth.word());
+        return Err(DeskError::Facts(why));
+    }
+    Ok(())
+}
+
 /// The event of a check of the sender.
 pub(crate) fn verify(
     case: &Case,
@@ -75,12 +95,16 @@ pub(crate) fn verify(
     if more.contains_key("authenticated") {
         return Err(DeskError::Facts("`authenticated` follows from the checks".to_owned()));
     }
-    if let Some(call) = &checks.called_back
-        && (call.at > now || !(1..=TEXT_BYTES_MAX).contains(&call.number_from.len()))
-    {
-        return Err(DeskError::Facts("the call-back lies ahead or has no source".to_owned()));
+    if let Some(call) = &checks.called_back {
+        let sourced = (1..=TEXT_BYTES_MAX).contains(&call.number_from.len());
+        let served = case.facts.served.timestamp().unwrap_or(Timestamp(0));
+        if call.at > now || call.at < served || !sourced {
+            let why = "the call-back lies ahead or before the service, or has no source";
+            return Err(DeskError::Facts(why.to_owned()));
+        }
     }
     let mut facts = establish(&case.facts, more)?;
+    stand(case, &facts, now)?;
     facts.authenticated = Fact::Known(checks.authenticates(facts.channel.known()));
     Ok(What::Verified { checks: checks.clone(), facts: Box::new(facts) })
 }
@@ -90,11 +114,13 @@ pub(crate) fn assess(
     case: &Case,
     packs: &Packs,
     more: &Map<String, Value>,
+    now: Timestamp,
 ) -> Result<What, DeskError> {
     if more.contains_key("authenticated") {
         return Err(DeskError::Facts("`authenticated` follows from the checks".to_owned()));
     }
     let facts = establish(&case.facts, more)?;
+    stand(case, &facts, now)?;
     let opinion = Box::new(law::assess(packs, &facts));
     Ok(What::Assessed { facts: Box::new(facts), opinion })
 }

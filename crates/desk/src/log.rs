@@ -10,6 +10,7 @@ use crate::desk::{Desk, Inner};
 use crate::error::DeskError;
 use crate::event::{Event, MACHINE, What};
 use custody::{Draft, FieldId, OrderRecord, acts};
+use std::collections::BTreeSet;
 use vocab::{Row, Timestamp};
 
 /// An event that is not in the log yet.
@@ -51,6 +52,15 @@ impl Desk {
         let what = What::Logged { event: event.0, index };
         let logged = Event { case: about.case, at: now, by: MACHINE, what };
         self.commit(&mut inner, vec![logged], vec![], vec![])
+    }
+
+    /// Log indexes of the leaves of cases whose non-disclosure order binds now, renewed or not.
+    #[must_use]
+    pub fn secret(&self, now: Timestamp) -> BTreeSet<u64> {
+        let inner = self.inner();
+        let bound = |case: &&Case| case.secrecy.as_ref().is_some_and(|order| order.binds(now));
+        let cases = inner.cases.values().filter(bound);
+        cases.flat_map(|case| case.logged.values().copied()).collect()
     }
 
     /// Log indexes of leaves that were sealed under orders that no longer bind: to be opened

@@ -12,6 +12,7 @@ use crate::decision::Outcome;
 use crate::desk::{Carried, Desk, count};
 use crate::error::DeskError;
 use crate::event::{Event, What};
+use crate::production;
 use crate::scope::Scope;
 use crate::time;
 use custody::holder::{Answer as ShareAnswer, REQUEST_BYTES_MAX, ask_guard, ask_trustee};
@@ -19,8 +20,9 @@ use custody::{Approval, OrderEpoch, OrderRecord, ReleaseEvidence};
 use law::Fact;
 use seal::epoch::{begins, ends};
 use seal::escrow::{Escrow, Party};
-use seal::letter::LetterHeader;
-use seal::row;
+use seal::letter::{Chain, LetterHeader, verify_ingest};
+use seal::manifest::SignedManifest;
+use seal::{OpenError, row};
 use std::collections::BTreeSet;
 use store::HoldId;
 use vocab::{AccountId, CaseId, HolderId, RecordKind, Row, Timestamp};
@@ -36,9 +38,9 @@ impl Desk {
         let case = at.case(id)?;
         let scope = self.releasable(at, case)?;
         let authority = case.demand.enrolled.and_then(|id| at.inner.register.authority(id));
-        if authority.is_none_or(|authority| authority.confirmed_by.is_none()) {
-            return Err(DeskError::Lacks("an authority that two persons enrolled"));
-        }
+        let authority = authority
+            .filter(|authority| authority.confirmed_by.is_some())
+            .ok_or(DeskError::Lacks("an authority that two persons enrolled"))?;
         let not_before = not_before(case, at.now)?;
         let text = scope.to_text()?;
         let order = OrderRecord {
@@ -48,7 +50,13 @@ impl Desk {
             account: scope.account,
             demand: case.document,
             scope: scope.digest()?,
-            authority: case.demand.authority.clone(),
+            // As two persons enrolled it, not as the clerk typed it, and with its key.
+            authority: format!(
+                "{} ({}){}",
+                authority.name,
+                authority.place,
+                production::age_key(&authority.recipient)
+            ),
             basis: case.demand.basis.clone(),
             epochs: self.epochs(&scope)?,
             kinds: scope.kinds(),
@@ -112,13 +120,35 @@ impl Desk {
         if lines.is_empty() { Err(DeskError::NoEscrow) } else { Ok(lines) }
     }
 
+    /// The account's escrows that its owner signed (specs/bw1.md §10). One put in their place
+    /// could carry another account's guard tag, and lead guards to give what no leaf names.
     fn escrows(&self, account: AccountId) -> Result<Vec<Escrow>, DeskError> {
+        let Some(signed) = self.manifest(account)? else { return Ok(Vec::new()) };
         let mut out = Vec::new();
         for found in self.options.read.scan(account, RecordKind::Escrow, Row(0)) {
             let (_, value) = found?;
-            out.push(Escrow::decode(&value).map_err(|_| DeskError::Damaged)?);
+            let escrow = Escrow::decode(&value).map_err(|_| DeskError::Damaged)?;
+            let entry = signed.manifest().epoch(escrow.epoch(), escrow.version());
+            let listed = entry.is_some_and(|entry| entry.escrow == Some(escrow.digest()));
+            if listed && escrow.account() == account {
+                out.push(escrow);
+            }
         }
         Ok(out)
+    }
+
+    /// The account's manifest, signed by its owner.
+    pub(crate) fn manifest(&self, account: AccountId) -> Result<Option<SignedManifest>, DeskError> {
+        let mut newest: Option<SignedManifest> = None;
+        for found in self.options.read.scan(account, RecordKind::Manifest, Row(0)) {
+            let (_, value) = found?;
+            let signed = SignedManifest::decode(&value).map_err(|_| DeskError::Damaged)?;
+            let version = newest.as_ref().map_or(0, |newest| newest.manifest().version);
+            if signed.manifest().account == account && signed.manifest().version > version {
+                newest = Some(signed);
+            }
+        }
+        Ok(newest)
     }
 
     fn named_escrows(&self, order: &OrderRecord) -> Result<Vec<Escrow>, DeskError> {
@@ -285,11 +315,33 @@ impl Desk {
                 return Ok(Answer::Sealed { rows, next: Some(row) });
             }
             let value = self.sealed_value(order.account, table, row, kept)?;
-            let Some(value) = value.filter(|value| named(&order, kind, value)) else { continue };
+            let Some(value) = value.filter(|value| self.named(&order, kind, value)) else {
+                continue;
+            };
             bytes = bytes.saturating_add(value.len());
             rows.push(SealedRow { row, value });
         }
         Ok(Answer::Sealed { rows, next: None })
+    }
+
+    /// Whether what can be read of a sealed record without a key is in the order; of a letter,
+    /// also that this cell took it in. Anyone can seal a letter to an account.
+    fn named(&self, order: &OrderRecord, kind: SealedKind, value: &[u8]) -> bool {
+        match kind {
+            SealedKind::Head => LetterHeader::read(value).is_ok_and(|header| {
+                // A letter may be of a version that was re-keyed since: the month counts.
+                let month = order.epochs.iter().any(|line| line.epoch == header.epoch.0);
+                // Where it stands in the chain its owner checks; here the signature counts.
+                let chain = Chain::start(order.account);
+                let taken_in = match verify_ingest(value, &self.options.ingest, &chain) {
+                    Ok(_) | Err(OpenError::Mismatch) => header.account == order.account,
+                    Err(_) => false,
+                };
+                month && order.covers(header.arrived) && taken_in
+            }),
+            SealedKind::Message => row::header(value)
+                .is_ok_and(|header| order.epoch(header.epoch, header.version).is_some()),
+        }
     }
 
     /// A record as it is stored, or as it was preserved if it is gone.
@@ -357,25 +409,17 @@ fn side(escrows: &[Escrow], party: Party) -> (BTreeSet<HolderId>, u8) {
     (holders.collect(), needed)
 }
 
-/// Whether what can be read of a sealed record without a key is in the order.
-fn named(order: &OrderRecord, kind: SealedKind, value: &[u8]) -> bool {
-    match kind {
-        SealedKind::Head => LetterHeader::read(value).is_ok_and(|header| {
-            // A letter may be of a version that was re-keyed since: the month counts.
-            let month = order.epochs.iter().any(|line| line.epoch == header.epoch.0);
-            month && order.covers(header.arrived)
-        }),
-        SealedKind::Message => row::header(value)
-            .is_ok_and(|header| order.epoch(header.epoch, header.version).is_some()),
-    }
-}
-
 /// Nothing may leave before the latest moment the opinion names, nor before now.
 fn not_before(case: &Case, now: Timestamp) -> Result<Timestamp, DeskError> {
     let opinion = case.opinion.as_ref().ok_or(DeskError::Lacks("an opinion"))?;
+    // What the law lacks may be what would have had this wait.
+    let open = |part: &law::Part| matches!(part.opinion, law::Opinion::Undetermined { .. });
+    if opinion.parts.iter().any(open) {
+        return Err(DeskError::Lacks("facts that the opinion needs"));
+    }
     let mut from = now;
-    let parts = opinion.parts.iter().filter(|part| part.opinion.produces());
-    for when in parts.filter_map(|part| part.not_before.as_ref()) {
+    // Also of what the law would not produce: counsel who decides otherwise waits too.
+    for when in opinion.parts.iter().filter_map(|part| part.not_before.as_ref()) {
         let ends = time::ends(when, opinion.served);
         let ends = ends.ok_or(DeskError::Lacks("a date before which nothing may leave"))?;
         from = from.max(Timestamp(ends.0.saturating_add(1)));

@@ -115,6 +115,9 @@ pub struct CaseFile {
     /// The order's digest, which officers sign.
     #[serde(with = "crate::octets::maybe")]
     pub order: Option<Digest>,
+    /// The order itself, for officers to check before they sign: a [`custody::OrderRecord`].
+    #[serde(default, with = "crate::octets::maybe")]
+    pub order_record: Option<Vec<u8>>,
     /// Who signed it.
     #[serde(with = "crate::octets::list")]
     pub approved_by: Vec<PersonId>,
@@ -221,6 +224,7 @@ impl Desk {
             reason: decided.and_then(|decided| decided.reason.clone()),
             scope: case.scope.clone(),
             order: case.order.as_ref().map(|(order, _)| OrderRecord::digest(order)),
+            order_record: case.order.as_ref().map(|(order, _)| order.clone()),
             approved_by: case.approvals.iter().map(|approval| approval.person).collect(),
             answered: case.answers.keys().copied().collect(),
             production: production.map(|production| production.manifest),

@@ -14,6 +14,7 @@ use cedar_policy::{
 use jiff::civil::Date;
 
 use crate::citation::Citation;
+use crate::deadline::When;
 use crate::facts::{Fact, Facts, Instrument, Item, NonDisclosure, Value};
 use crate::limits::{Limit, limit, merge};
 use crate::opinion::{
@@ -200,7 +201,9 @@ impl<'a> Under<'a> {
         } else {
             Produce::Nothing
         };
-        let not_before = limits.iter().find_map(|one| one.not_before.clone());
+        // Kept though nothing is produced: a person may decide otherwise, and must wait too.
+        let not_before =
+            limits.iter().filter_map(|one| one.not_before.clone()).max_by(When::sooner);
         let mut review: Vec<String> =
             applied.iter().filter_map(|(_, rule)| rule.review.clone()).collect();
         review.dedup();
@@ -213,7 +216,7 @@ impl<'a> Under<'a> {
         let part = Part {
             item: item.name.clone(),
             category: item.category,
-            not_before: not_before.filter(|_| opinion.produces()),
+            not_before,
             route: applied.iter().find_map(|(pack, rule)| route(pack, rule)),
             opinion,
             reasons,

@@ -79,7 +79,7 @@ fn explain_part(part: &Part, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if part.produce == Produce::Ciphertext {
         writeln!(f, "    produce the sealed octets, and state that no key is held")?;
     }
-    if let Some(when) = &part.not_before {
+    if let Some(when) = part.not_before.as_ref().filter(|_| part.opinion.produces()) {
         writeln!(f, "    not before {when}, unless the enforcing authority clears it")?;
     }
     if let Some(grounds) = &part.preserve {

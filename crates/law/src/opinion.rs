@@ -165,7 +165,8 @@ pub struct Part {
     pub reasons: Vec<ReasonCode>,
     /// In what form it is produced; [`Produce::Nothing`] unless the opinion produces.
     pub produce: Produce,
-    /// Nothing may be transmitted before this, unless the enforcing authority clears it.
+    /// Nothing may be transmitted before this, unless the enforcing authority clears it; also
+    /// when the opinion is that nothing is produced, should a person decide otherwise.
     pub not_before: Option<When>,
     /// Why it must be preserved now, if the law says so.
     pub preserve: Option<Grounds>,

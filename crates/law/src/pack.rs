@@ -414,6 +414,10 @@ impl Manifest {
             if one.days.is_some() == one.hours.is_some() || (preservation && one.days.is_none()) {
                 return refuse(&one.id, "a clock has either days or hours; a preservation, days");
             }
+            // The day of issue may be unknown, and a wait that is not known is no wait.
+            if one.suspensive && one.from != Start::Service {
+                return refuse(&one.id, "a suspensive clock counts from service");
+            }
         }
         for one in &self.instrument {
             let own = one.id.split_once('.').is_some_and(|(pack, _)| pack == self.pack.id);

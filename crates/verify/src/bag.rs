@@ -219,6 +219,10 @@ fn archived(archive: &[u8]) -> anyhow::Result<BTreeMap<String, Place>> {
     let mut at = 0_usize;
     while let Some(header) = archive.get(at..at.saturating_add(BLOCK)) {
         if header.iter().all(|octet| *octet == 0) {
+            // What lies beyond the end other programs can be told to unpack.
+            let rest = archive.get(at..).unwrap_or_default();
+            let ends = rest.len() >= 2 * BLOCK && rest.iter().all(|octet| *octet == 0);
+            ensure!(ends, "the archive goes on after its end, or does not end");
             return Ok(files);
         }
         let (name, length) =
@@ -231,6 +235,8 @@ fn archived(archive: &[u8]) -> anyhow::Result<BTreeMap<String, Place>> {
         }
         ensure!(files.len() <= FILES_MAX, "the production has too many files");
         at = end.next_multiple_of(BLOCK);
+        let padding = archive.get(end..at).context("the archive is cut short")?;
+        ensure!(padding.iter().all(|octet| *octet == 0), "the archive hides octets in its padding");
     }
     bail!("the archive is cut short, or is none")
 }
@@ -246,7 +252,8 @@ fn entry(header: &[u8]) -> Option<(String, usize)> {
         .iter()
         .enumerate()
         .map(|(at, octet)| u64::from(if (148..156).contains(&at) { b' ' } else { *octet }));
-    if octal(148..156)? != sum.sum::<u64>() || header.get(257..262)? != b"ustar" {
+    // POSIX's own mark and version: GNU's older form has no prefix, and so other names.
+    if octal(148..156)? != sum.sum::<u64>() || header.get(257..265)? != b"ustar\x0000" {
         return None;
     }
     if !matches!(header.get(156)?, b'0' | 0) {

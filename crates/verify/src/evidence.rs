@@ -83,7 +83,8 @@ pub(crate) fn describe(order: &OrderRecord, scope: &str) -> String {
 pub(crate) fn plain(text: &str) -> String {
     let hides = |char: char| {
         char.is_control()
-            || matches!(char, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            || matches!(char, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{feff}')
     };
     text.chars().map(|char| if hides(char) { '\u{fffd}' } else { char }).collect()
 }

@@ -7,11 +7,12 @@
 use crate::clock::utc;
 use crate::report::{Report, whole};
 use custody::leaf::Act;
-use custody::{FieldId, Leaf, LeafOpening, TrustPolicy};
+use custody::receipt::AHEAD_SECONDS_MAX;
+use custody::{FieldId, Leaf, LeafOpening, Place, TrustPolicy};
 use seal::mac::sha256;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use tlog::{Resource, SignedNote, SourceError, TileSource};
+use tlog::{Accepted, Freshness, Resource, SignedNote, SourceError, TileSource};
 use vocab::Timestamp;
 
 /// Octets of one published opening.
@@ -107,7 +108,7 @@ pub(crate) fn check(
     let note = SignedNote::parse(&note).map_err(|why| whole(&why));
     let what = "The checkpoint is signed by the log and cosigned by a quorum of witnesses";
     let accepted = note.and_then(|note| {
-        let accepted = trust.log.policy().satisfied(&note, None).map_err(|why| whole(&why))?;
+        let accepted = satisfied(trust, &note, now)?;
         if accepted.witnesses.is_empty() {
             return Err("no witness cosigned it".to_owned());
         }
@@ -130,13 +131,32 @@ pub(crate) fn check(
         report.skip("What the entries say");
         return Ok((report, String::new()));
     }
-    entries(&mut report, &seen);
+    entries(&mut report, &seen, now);
     let opened = openings(&mut report, folder, &seen);
     overdue(&mut report, &seen, &opened, now);
     Ok((report, told(&seen, &opened)))
 }
 
-fn entries(report: &mut Report, seen: &Seen) {
+/// Signed, cosigned, and lately: an old copy would pass for a log without its newest entries.
+fn satisfied<'a>(
+    trust: &'a TrustPolicy,
+    note: &SignedNote,
+    now: Timestamp,
+) -> Result<Accepted<'a>, String> {
+    let age_seconds_max = trust.log.cosignature_seconds_max();
+    let policy = trust.log.policy();
+    policy.satisfied(note, Some(Freshness { now, age_seconds_max })).map_err(|why| {
+        match policy.satisfied(note, None) {
+            Ok(_) => format!(
+                "the cosignatures are not of {} or shortly before: for an older copy give --at",
+                utc(now)
+            ),
+            Err(_) => whole(&why),
+        }
+    })
+}
+
+fn entries(report: &mut Report, seen: &Seen, now: Timestamp) {
     let none = |first: Option<&u64>| match first {
         None => Ok(()),
         Some(index) => Err(format!("not entry {index}")),
@@ -146,6 +166,10 @@ fn entries(report: &mut Report, seen: &Seen) {
     report.check(what, none(seen.misnumbered.as_ref()));
     let what = "Every month was closed with its true number of leaves";
     report.check(what, none(seen.miscounted.first()));
+    let month = Place { month: seen.month, seq: seen.seq }.epoch();
+    let ahead = seal::epoch::begins(month).0 > now.0.saturating_add(AHEAD_SECONDS_MAX);
+    let dated = if ahead { Err(format!("not in {}", seen.month)) } else { Ok(()) };
+    report.check("No leaf is dated ahead", dated);
 }
 
 /// Every opening against the sealed leaf it opens. Gives those that hold.
@@ -204,12 +228,32 @@ fn overdue(report: &mut Report, seen: &Seen, opened: &BTreeMap<u64, LeafOpening>
         let due = leaf.open_by().is_some_and(|day| day < now);
         due && !opened.contains_key(index) && !renewal(**index)
     });
-    let late: Vec<String> = late.map(|(index, _)| index.to_string()).collect();
-    let what = format!("Every sealed leaf due by {} was opened", utc(now));
+    let mut late: BTreeSet<u64> = late.map(|(index, _)| *index).collect();
+    late.extend(opened_late(seen));
+    let late: Vec<String> = late.iter().map(u64::to_string).collect();
+    let what = format!("Every sealed leaf due by {} was opened in time", utc(now));
     report.check(
         what,
         if late.is_empty() { Ok(()) } else { Err(format!("not {}", late.join(", "))) },
     );
+}
+
+/// Sealed leaves that the log opened in a later month than that of their day. In which month a
+/// leaf was logged is all it shows of when.
+fn opened_late(seen: &Seen) -> BTreeSet<u64> {
+    let mut first: BTreeMap<u64, Place> = BTreeMap::new();
+    for (_, leaf) in &seen.openings {
+        for field in leaf.public.iter().filter(|field| field.id == FieldId::INDEX) {
+            if let Ok(index) = field.value.as_slice().try_into() {
+                first.entry(u64::from_be_bytes(index)).or_insert(leaf.place);
+            }
+        }
+    }
+    let late = first.into_iter().filter(|(index, place)| {
+        let day = seen.sealed.get(index).and_then(Leaf::open_by);
+        day.is_some_and(|day| seal::epoch::begins(place.epoch()) > day)
+    });
+    late.map(|(index, _)| index).collect()
 }
 
 /// The counts, for the transparency report.

@@ -12,7 +12,8 @@ use custody::production::{CustodyRecord, ManifestSignature, ProducedRecord, mani
 use custody::{FieldId, LeafReceipt, Logged, OrderRecord, ReleaseEvidence, TrustPolicy};
 use seal::mac::sha256;
 use std::collections::{BTreeMap, BTreeSet};
-use vocab::Digest;
+use tlog::FUTURE_SECONDS_MAX;
+use vocab::{Digest, RecordKind};
 
 /// Checks a production. `demand` is the demand as served, if the reader has it.
 pub(crate) fn check(bag: &Bag, trust: &TrustPolicy, demand: Option<&[u8]>) -> Report {
@@ -140,6 +141,7 @@ fn within(
         if !order.covers(line.arrived) {
             return Err(format!("`{}` arrived outside the order's period", line.file));
         }
+        named(line, order)?;
         if !indexed.insert(line.file.as_str()) {
             return Err(format!("`{}` is in the index twice", line.file));
         }
@@ -162,6 +164,24 @@ fn within(
     }
 }
 
+/// Whether the order names what this line says was produced: whole letters only where it opens
+/// the letters' bodies.
+fn named(line: &ProducedRecord, order: &OrderRecord) -> Result<(), String> {
+    let is_letter = line.file.starts_with("data/eml/");
+    let fits = match line.category.as_str() {
+        "content" => is_letter,
+        "traffic" | "identifying" | "subscriber" => !is_letter,
+        _ => false,
+    };
+    if !fits {
+        return Err(format!("`{}` is not what the index says it is", line.file));
+    }
+    if is_letter && !order.opens(RecordKind::LetterBody) {
+        return Err(format!("`{}` is content, and the order names none", line.file));
+    }
+    Ok(())
+}
+
 fn produced(
     logged: &Logged,
     order: &OrderRecord,
@@ -170,6 +190,9 @@ fn produced(
     record: &CustodyRecord,
 ) -> Result<(), String> {
     let fields = &logged.opening;
+    // The package was closed before the log had it, whatever its record says.
+    let newest = logged.witnesses.iter().map(|(_, at)| at.0).max().unwrap_or(0);
+    let seen = record.closed_at.0 <= newest.saturating_add(FUTURE_SECONDS_MAX);
     let rules = [
         (fields.value(FieldId::ACT) == Some(&[Act::Done.tag()]), "act"),
         (fields.array(FieldId::ORDER) == Some(digest.0), "order"),
@@ -178,6 +201,7 @@ fn produced(
         (fields.array(FieldId::SUBJECT) == Some(manifest.0), "package"),
         (fields.number(FieldId::COUNT) == Some(record.produced), "number"),
         (fields.number(FieldId::AT).is_some_and(|at| at >= record.opened_at.0), "time"),
+        (seen, "time than the witnesses"),
     ];
     let broken = rules.into_iter().find(|(kept, _)| !kept);
     broken.map_or(Ok(()), |(_, what)| Err(format!("it names another {what}")))

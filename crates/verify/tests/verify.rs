@@ -33,14 +33,18 @@ fn run(arguments: &[&str]) -> (i32, String) {
     (output.status.code().unwrap(), String::from_utf8(said).unwrap())
 }
 
+type Kinds = Box<dyn Fn(&mut Vec<u16>)>;
+
 struct Trial {
     world: World,
     folder: TempDir,
+    /// Changes the kinds of record that orders name.
+    kinds: Option<Kinds>,
 }
 
 impl Trial {
     fn new() -> Self {
-        let trial = Self { world: World::new(), folder: TempDir::new().unwrap() };
+        let trial = Self { world: World::new(), folder: TempDir::new().unwrap(), kinds: None };
         trial.write("trust.json", trial.world.trust.to_json().unwrap().as_bytes());
         trial
     }
@@ -66,6 +70,9 @@ impl Trial {
         let recipient = RecipientKey::generate(&self.world.chance).unwrap();
         let mut order = self.world.order(&recipient, SCOPE);
         order.demand = sha256(&[DEMAND]);
+        if let Some(change) = &self.kinds {
+            change(&mut order.kinds);
+        }
         let approvals = self.world.approvals(&order);
         let evidence = self.world.evidence_of(&order, approvals);
         (order, evidence)
@@ -372,7 +379,7 @@ fn a_sealed_leaf_not_opened_in_time_is_named() {
     let (before, after) = (day.0.to_string(), (day.0 + 1).to_string());
     let log = trial.put("log", &trial.world.tiles);
     assert_said(&trial.check("log", &log, &["--at", &before]), 0, "still sealed");
-    assert_said(&trial.check("log", &log, &["--at", &after]), 1, "was opened: not 1");
+    assert_said(&trial.check("log", &log, &["--at", &after]), 1, "was opened in time: not 1");
     // Opened by a leaf of its own, with the opening beside the log.
     let opening = acts::opened(day, &[(1, sealed.opening.digest())]);
     trial.world.log(opening, day);
@@ -451,4 +458,93 @@ fn a_holder_makes_a_key_and_what_cannot_be_read_is_status_two() {
     assert_eq!(run(&["holder", "new", "--out", key]).0, 2);
     assert_eq!(run(&["release", "nowhere", "--trust", "nowhere"]).0, 2);
     assert_eq!(run(&["nonsense"]).0, 2);
+}
+
+#[test]
+fn content_where_the_order_names_none_is_caught() {
+    let mut trial = Trial::new();
+    let bodies = vocab::RecordKind::LetterBody.table();
+    trial.kinds = Some(Box::new(move |kinds| kinds.retain(|kind| *kind != bodies)));
+    let files = trial.production(&|_| {});
+    let bag = trial.put("beyond", &files);
+    assert_said(&trial.check("production", &bag, &[]), 1, "is content, and the order names none");
+    // Calling it traffic does not help, and a category of nobody's is none.
+    for category in ["traffic", "letters"] {
+        let files = trial.production(&|parts| parts.index[0].category = category.to_owned());
+        let bag = trial.put(category, &files);
+        assert_said(&trial.check("production", &bag, &[]), 1, "is not what the index says it is");
+    }
+}
+
+#[test]
+fn a_production_closed_after_its_witnesses_saw_it_is_caught() {
+    let mut trial = Trial::new();
+    let files = trial.production(&|parts| parts.record.closed_at = Timestamp(NOW.0 + DAY));
+    let bag = trial.put("ahead", &files);
+    assert_said(&trial.check("production", &bag, &[]), 1, "another time than the witnesses");
+}
+
+#[test]
+fn an_archive_that_other_programs_read_otherwise_is_refused() {
+    let mut trial = Trial::new();
+    let files = trial.production(&|_| {});
+    let whole = ustar(&files);
+    let file = trial.write("whole.tar", &whole);
+    assert_said(&trial.check("production", &file, &[]), 0, "Every check passed.");
+    // `tar --ignore-zeros` unpacks what follows the end.
+    let more = ustar(&BTreeMap::from([("data/eml/000002.eml".to_owned(), b"x".to_vec())]));
+    let after = [whole.clone(), more].concat();
+    // A letter in the padding of another.
+    let mut padded = whole.clone();
+    let first = files.values().next().unwrap().len();
+    padded[512 + first] = b'x';
+    // GNU's older mark, under which GNU tar joins no prefix.
+    let mut gnu = whole.clone();
+    gnu[257..265].copy_from_slice(b"ustar  \0");
+    gnu[148..156].copy_from_slice(b"        ");
+    let sum: u32 = gnu[..512].iter().map(|octet| u32::from(*octet)).sum();
+    gnu[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    let one_block = whole[..whole.len() - 512].to_vec();
+    for (name, archive) in [("after", after), ("padded", padded), ("gnu", gnu), ("one", one_block)]
+    {
+        let file = trial.write(name, &archive);
+        assert_said(&trial.check("production", &file, &[]), 2, "archive");
+    }
+}
+
+#[test]
+fn an_old_copy_of_a_log_does_not_pass_for_the_log() {
+    let mut trial = Trial::new();
+    let _ = trial.production(&|_| {});
+    let log = trial.put("log", &trial.world.tiles);
+    let later = (NOW.0 + 30 * DAY).to_string();
+    assert_said(&trial.check("log", &log, &["--at", &later]), 1, "for an older copy give --at");
+    let at = (NOW.0 + DAY).to_string();
+    assert_said(&trial.check("log", &log, &["--at", &at]), 0, "Every check passed.");
+}
+
+#[test]
+fn a_leaf_opened_in_a_later_month_was_opened_too_late() {
+    let mut trial = Trial::new();
+    let day = Timestamp(NOW.0 + DAY);
+    let draft = acts::received(NOW, CaseId([3; 16]), Digest([4; 32]), None);
+    let sealed = trial.world.log_witnessed(draft, Some(day), NOW, 2);
+    trial.world.month = 202_703;
+    let late = Timestamp(NOW.0 + 120 * DAY);
+    trial.world.log(acts::opened(late, &[(1, sealed.opening.digest())]), late);
+    let log = trial.put("late", &trial.world.tiles);
+    trial.write("late/openings/1.json", &serde_json::to_vec(&sealed.opening).unwrap());
+    let outcome = trial.check("log", &log, &["--at", &late.0.to_string()]);
+    assert_said(&outcome, 1, "was opened in time: not 1");
+}
+
+#[test]
+fn a_log_dated_ahead_is_caught() {
+    let mut trial = Trial::new();
+    trial.world.month = 999_901;
+    let draft = acts::received(NOW, CaseId([3; 16]), Digest([4; 32]), None);
+    trial.world.log_witnessed(draft, Some(Timestamp(NOW.0 + DAY)), NOW, 2);
+    let log = trial.put("ahead", &trial.world.tiles);
+    let outcome = trial.check("log", &log, &["--at", &NOW.0.to_string()]);
+    assert_said(&outcome, 1, "No leaf is dated ahead: not in 999901");
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use custody::receipt::COSIGNATURE_SECONDS_MAX;
 use custody::{LogTrust, TrustPolicy};
-use desk::{Desk, Signed, Staff, Unlogged};
+use desk::{Command, Desk, IDENTIFIERS_MAX, Signed, Staff, Unlogged};
 use vocab::Row;
 
 use super::Cell;
@@ -29,6 +29,7 @@ impl From<desk::DeskError> for Refusal {
 impl Cell {
     /// Carries out what a member of staff signed, and logs what came of it.
     pub(crate) async fn at_desk(self: &Arc<Self>, signed: Signed) -> Result<Answer, Refusal> {
+        self.names_its_account(&signed)?;
         let receipt = match self.desk.wants_receipt(&signed) {
             None => None,
             Some(index) => {
@@ -46,6 +47,24 @@ impl Cell {
             carried.await.map_err(|error| Refusal::failed("the desk failed", &error))??;
         self.log_desk_now().await?;
         Ok(Answer::Desk { said: Box::new(answer) })
+    }
+
+    /// A demand is entered on an account only if one of its own identifiers leads there: officers
+    /// and trustees see the account's number alone, and nobody else compares.
+    fn names_its_account(&self, signed: &Signed) -> Result<(), Refusal> {
+        let Ok(Command::Receive { demand, account: Some(account), .. }) = signed.command() else {
+            return Ok(());
+        };
+        let leads = |name: &String| {
+            self.routes.account_of(name) == Some(account) || *name == account.to_string()
+        };
+        if demand.rehearsal || demand.identifiers.iter().take(IDENTIFIERS_MAX).any(leads) {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            "no identifier of the demand leads to this account",
+            "enter the identifiers as the paper names them, and the address that is one of them",
+        ))
     }
 
     /// Enrols staff; the operator's act.
@@ -137,13 +156,15 @@ impl Cell {
 
     /// The batches under secrecy, and the openings when secrecy ends.
     pub(crate) async fn keep_log(self: Arc<Self>, stop: Stop) {
-        let every = Duration::from_secs(self.config.log.sealed_interval_seconds.max(1));
+        let every = self.config.log.sealed_interval_seconds.max(1);
         let stopping = stopped(stop);
         tokio::pin!(stopping);
         loop {
+            // At fixed times of the day, so that a restart neither delays a batch nor shows.
+            let wait = every - clock::now().0 % every;
             tokio::select! {
                 () = &mut stopping => return,
-                () = tokio::time::sleep(every) => {}
+                () = tokio::time::sleep(Duration::from_secs(wait)) => {}
             }
             if let Err(error) = self.batch_and_open().await {
                 tracing::error!(error = %format!("{error:#}"), "the log's batch failed");
@@ -155,7 +176,7 @@ impl Cell {
         self.log_desk(true).await?;
         let openable = self.desk.openable(clock::now());
         self.keeper.open_leaves(self.keeper.still_sealed(openable)?).await?;
-        self.keeper.open_due().await?;
+        self.keeper.open_due(&self.desk.secret(clock::now())).await?;
         Ok(())
     }
 }
@@ -183,6 +204,7 @@ pub(crate) fn open(
         place,
         rows: keys.rows()?,
         signing: keys.desk()?,
+        ingest: keys.ingest()?.public(),
         append: store.append(),
         read: store.read(),
         preserve: store.preserve(),

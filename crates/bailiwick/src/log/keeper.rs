@@ -224,6 +224,9 @@ impl Keeper {
                     return Ok(());
                 }
                 WitnessAnswer::Conflict { size: theirs } if theirs > size => {
+                    // A size alone anyone can name. What this log signed it cannot deny.
+                    let proven = self.signed_beyond(witness, size).await?;
+                    anyhow::ensure!(proven, "the witness claims leaves that this log never signed");
                     // Signing on would be a fork. What was lost must be found first.
                     tracing::error!(
                         witness = witness.name,
@@ -243,6 +246,16 @@ impl Keeper {
         bail!("the witness kept changing its mind")
     }
 
+    /// Whether a witness shows a checkpoint of this log, signed by it, larger than `size`.
+    pub(super) async fn signed_beyond(&self, witness: &WitnessPeer, size: u64) -> Result<bool> {
+        let key = self.key().await;
+        let origin = seal::mac::sha256(&[key.name().as_bytes()]);
+        let url = format!("{}/witness/{origin}/checkpoint", witness.url.trim_end_matches('/'));
+        let (_, octets) = answer(self.http.get(url)).await?;
+        let note = SignedNote::parse(&octets)?;
+        Ok(tlog::Checkpoint::open(&note, &key).is_ok_and(|theirs| theirs.size > size))
+    }
+
     fn saw(&self, state: &mut State, number: usize, size: u64) {
         if let Some(seen) = state.seen.get_mut(number) {
             *seen = size;
@@ -251,14 +264,7 @@ impl Keeper {
 
     async fn post(&self, url: &str, body: String) -> Result<(u16, Vec<u8>)> {
         let url = format!("{}/witness/add-checkpoint", url.trim_end_matches('/'));
-        let mut response = self.http.post(url).body(body).send().await?;
-        let status = response.status().as_u16();
-        let mut octets = Vec::new();
-        while let Some(chunk) = response.chunk().await? {
-            octets.extend_from_slice(&chunk);
-            anyhow::ensure!(octets.len() <= tlog::NOTE_BYTES_MAX, "the answer is too large");
-        }
-        Ok((status, octets))
+        answer(self.http.post(url).body(body)).await
     }
 
     /// The names of the witnesses that cosigned the newest checkpoint.
@@ -305,6 +311,18 @@ impl Keeper {
         let proof = TlogProof { extra: None, index, path, note }.encode();
         Ok(LeafReceipt { leaf: kept.leaf, opening, proof })
     }
+}
+
+/// A witness's answer, within its limit.
+async fn answer(request: reqwest::RequestBuilder) -> Result<(u16, Vec<u8>)> {
+    let mut response = request.send().await?;
+    let status = response.status().as_u16();
+    let mut octets = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        octets.extend_from_slice(&chunk);
+        anyhow::ensure!(octets.len() <= tlog::NOTE_BYTES_MAX, "the answer is too large");
+    }
+    Ok((status, octets))
 }
 
 fn open_log(signer: NoteSigner, files: &Files) -> Result<(Log, SignedNote)> {

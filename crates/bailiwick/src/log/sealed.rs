@@ -4,6 +4,8 @@
 //! opened says whether any of them is real; each of them, real or not, is opened in time.
 //! Refs: specs/log-entry.md §6, §7.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result};
 use custody::{Draft, Leaf, LeafOpening};
 use seal::Entropy;
@@ -47,20 +49,25 @@ impl Keeper {
         Ok(found.into_iter().take(count).map(|(_, index)| index).collect())
     }
 
-    /// Opens sealed leaves: their openings are published, then named by leaves of their own.
+    /// Opens sealed leaves: they are named by leaves of their own, then their openings published.
+    /// A crash between the two is mended at the next round, by naming them again; the other way
+    /// round a published opening would pass for one that the log names.
     pub(crate) async fn open_leaves(&self, mut indexes: Vec<u64>) -> Result<()> {
         indexes.sort_unstable();
         indexes.dedup();
         for group in indexes.chunks(OPENINGS_PER_LEAF) {
-            let mut opened = Vec::new();
+            let (mut opened, mut texts) = (Vec::new(), Vec::new());
             for index in group {
                 let kept = kept(&self.options, Row(*index))?.context("the log has no such leaf")?;
                 let opening: LeafOpening = serde_json::from_slice(&kept.opening)?;
-                self.options.files.publish_opening(*index, &kept.opening)?;
                 opened.push((*index, opening.digest()));
+                texts.push((*index, kept.opening));
             }
             let draft = custody::acts::opened(clock::now(), &opened);
             self.append(vec![Item { draft, open_by: None, about: None }]).await?;
+            for (index, text) in texts {
+                self.options.files.publish_opening(index, &text)?;
+            }
         }
         Ok(())
     }
@@ -78,8 +85,9 @@ impl Keeper {
         Ok(out)
     }
 
-    /// Opens every sealed leaf whose day has come. Reads all leaves: once a day is enough.
-    pub(crate) async fn open_due(&self) -> Result<usize> {
+    /// Opens every sealed leaf whose day has come, but those that `secret` names: a renewed order
+    /// keeps them, and a leaf of its own says so (specs/log-entry.md §7).
+    pub(crate) async fn open_due(&self, secret: &BTreeSet<u64>) -> Result<usize> {
         let limit = clock::now().0 + OPEN_EARLY_SECONDS;
         let mut due = Vec::new();
         let leaves = self.options.read.scan(self.options.account, RecordKind::LogLeaf, Row(0));
@@ -88,7 +96,7 @@ impl Keeper {
             let Some(kept) = kept(&self.options, row)? else { continue };
             let day = Leaf::decode(&kept.leaf)?.open_by();
             let is_due = day.is_some_and(|day| day.0 <= limit);
-            if is_due && self.options.files.opening(row.0)?.is_none() {
+            if is_due && !secret.contains(&row.0) && self.options.files.opening(row.0)?.is_none() {
                 due.push(row.0);
             }
         }
@@ -115,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_shuffle_keeps_everything_and_reaches_every_order() {
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for _ in 0..200 {
             let mut items = [1, 2, 3];
             shuffle(&mut items, &crate::entropy::OsEntropy);

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tlog::{AddCheckpoint, Cosigner, NoteSigner, Resource, Witness};
 use vocab::{CellId, Timestamp};
 
-use super::{Files, Item, Keeper, KeeperOptions, WitnessKeeper};
+use super::{Files, Item, Keeper, KeeperOptions, WitnessKeeper, WitnessPeer};
 use crate::entropy::OsEntropy;
 
 const NOW: Timestamp = Timestamp(1_795_219_200);
@@ -43,6 +43,10 @@ impl World {
     }
 
     fn open_on(&self, store: &str) -> anyhow::Result<Running> {
+        self.open_with(store, Vec::new())
+    }
+
+    fn open_with(&self, store: &str, witnesses: Vec<WitnessPeer>) -> anyhow::Result<Running> {
         rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
         let options = Options { segment_bytes: 1 << 20, reserve_bytes: 0, ..Options::default() };
         let store = Store::open(&self.path(store), options).unwrap();
@@ -53,7 +57,7 @@ impl World {
             append: store.append(),
             read: store.read(),
             entropy: Arc::new(OsEntropy),
-            witnesses: Vec::new(),
+            witnesses,
         };
         Ok(Running { keeper: Keeper::open(self.signer(), options)?, store })
     }
@@ -230,4 +234,57 @@ async fn a_witness_remembers_over_a_restart() {
     let cosigner = Cosigner::from_seed("us.example/witness", &[9; 32]).unwrap();
     let witness = Witness::new(cosigner, [world.signer().verifier_key().clone()]);
     assert!(WitnessKeeper::open(witness, world.path("witness")).is_err(), "it would forget");
+}
+
+/// A witness that answers every `add-checkpoint` with a conflict at a size nobody signed, and shows
+/// this as its last checkpoint.
+async fn liar(shows: String) -> WitnessPeer {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = [0; 4];
+            stream.read_exact(&mut head).await.unwrap();
+            let (status, kind, body) = match &head {
+                b"POST" => ("409 Conflict", "text/x.tlog.size", "99999\n"),
+                _ => ("200 OK", "text/plain", shows.as_str()),
+            };
+            let answer = format!(
+                "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nConnection: close\r\n\
+                 Content-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            // The rest of the request, so that the answer is not lost to a reset.
+            let rest = &mut Vec::new();
+            let waiting = std::time::Duration::from_millis(200);
+            drop(tokio::time::timeout(waiting, stream.read_to_end(rest)).await);
+        }
+    });
+    let key = Cosigner::from_seed("us.example/witness", &[9; 32]).unwrap();
+    WitnessPeer { name: "us".into(), url, key: key.verifier_key().clone() }
+}
+
+#[tokio::test]
+async fn a_witness_that_names_a_size_does_not_stop_the_cell_but_our_own_signature_would() {
+    let world = World::new();
+    let running = world.open();
+    running.append(3).await;
+    let larger = running.keeper.note().await.encode();
+    running.close();
+    let stranger = World::new();
+    let other = stranger.open();
+    other.append(5).await;
+    let theirs = other.keeper.note().await.encode();
+    for (shows, size, beyond) in [(&larger, 2, true), (&larger, 3, false), (&theirs, 2, false)] {
+        let again = world.open_with("store", vec![liar(shows.clone()).await]).unwrap();
+        let witness = &again.keeper.options.witnesses[0];
+        let proven = again.keeper.signed_beyond(witness, size).await.unwrap();
+        assert_eq!(proven, beyond, "{size}");
+        again.close();
+    }
+    // It would have aborted this process.
+    let again = world.open_with("store", vec![liar(theirs).await]).unwrap();
+    assert_eq!(again.keeper.cosign().await, 0);
 }

@@ -179,6 +179,9 @@ pub(crate) enum Decision {
         digest: String,
         #[arg(long = "office", value_enum)]
         office: OfficeArg,
+        /// Sign without asking, once what is signed was shown.
+        #[arg(long)]
+        yes: bool,
     },
     /// Approver: return the order to counsel.
     Return { case: CaseId, why: String },

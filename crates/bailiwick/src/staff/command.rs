@@ -3,10 +3,11 @@
 //! Invariant: each word of the command line is one command of the desk; nothing is decided here.
 //! Refs: specs/desk-command.md.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use custody::holder::Answer as ShareAnswer;
-use custody::{Approval, hex};
+use custody::{Approval, OrderRecord, hex};
 use desk::{Choice, Command, Outcome, Role, Scope, ScopeDiff, Staff};
+use seal::mac::sha256;
 use vocab::{AccountId, CaseId, Digest, Timestamp};
 
 use super::cli::{Decision, Enrol, Intake, OfficeArg, OutcomeArg, Paper, RoleArg};
@@ -94,7 +95,7 @@ pub(super) fn decision(at: &AtDesk<'_>, work: Decision) -> Result<Command> {
             recipient: hex::decode(&recipient).context("a recipient is hexadecimal")?,
             valid_seconds: days.saturating_mul(DAY_SECONDS),
         },
-        Decision::Approve { case, digest, office } => approve(at, case, &digest, office)?,
+        Decision::Approve { case, digest, office, yes } => approve(at, case, &digest, office, yes)?,
         Decision::Return { case, why } => Command::Return { case, why },
         Decision::Stay { case, why } => Command::Stay { case, why },
         Decision::Lift { case, why } => Command::Lift { case, why },
@@ -154,14 +155,62 @@ fn narrow(at: &AtDesk<'_>, case: CaseId, before: &Scope, scope: Scope) -> Result
     Ok(Command::Narrow { case, scope, diff })
 }
 
-fn approve(at: &AtDesk<'_>, case: CaseId, digest: &str, office: OfficeArg) -> Result<Command> {
+/// What the desk prepared, if it is what it was asked to prepare: counsel passes its digest on.
+pub(super) fn prepared(at: &AtDesk<'_>, command: &Command, answer: &desk::Answer) -> Result<()> {
+    let Command::Prepare { case, recipient, .. } = command else { return Ok(()) };
+    let desk::Answer::Prepared { order, digest, scope } = answer else { return Ok(()) };
+    let read = read_order(at, *case, order, scope)?;
+    let same = OrderRecord::digest(order) == *digest && read.recipient == *recipient;
+    ensure!(same, "the desk prepared another order than it says; sign nothing");
+    Ok(())
+}
+
+/// The order, if it is of this case and cell and has this scope.
+fn read_order(at: &AtDesk<'_>, case: CaseId, record: &[u8], scope: &str) -> Result<OrderRecord> {
+    let order = OrderRecord::decode(record).context("the desk's order cannot be read")?;
+    let read = Scope::from_text(scope)?;
+    let ours = order.case == case && order.cell == at.config.cell.cell_id();
+    let scoped = sha256(&[scope.as_bytes()]) == order.scope;
+    let same = (read.account, read.from, read.until) == (order.account, order.from, order.until)
+        && read.kinds() == order.kinds;
+    let fits = ours && scoped && same;
+    ensure!(fits, "the order is not one of this case, cell and scope; sign nothing");
+    Ok(order)
+}
+
+/// Signs the order with this digest, once the officer has seen what it says. The server is asked
+/// for the order, and not believed: what is shown has the digest that is signed.
+fn approve(
+    at: &AtDesk<'_>,
+    case: CaseId,
+    digest: &str,
+    office: OfficeArg,
+    yes: bool,
+) -> Result<Command> {
     let digest = hex::decode_array(digest).map(Digest).context("a digest is 64 hex digits")?;
+    let desk::Answer::File { file } = at.ask(&Command::Show { case })? else {
+        bail!("the desk did not show the case");
+    };
+    let record = file.order_record.context("the case has no order; counsel prepares it")?;
+    let same = OrderRecord::digest(&record) == digest;
+    ensure!(same, "the desk holds another order than this digest; look at the case again");
+    let scope = file.scope.context("the case has no scope")?.to_text()?;
+    let order = read_order(at, case, &record, &scope)?;
+    eprintln!("{}", super::show::order(&order, &scope));
+    ensure!(yes || confirmed()?, "not signed");
     let role = match office {
         OfficeArg::Counsel => custody::Role::Counsel,
         OfficeArg::Approver => custody::Role::Approver,
     };
     let approval = Approval::sign(digest, at.key.person, role, clock::now(), &at.key.signing);
     Ok(Command::Approve { case, approval })
+}
+
+fn confirmed() -> Result<bool> {
+    eprint!("Sign this? Type yes: ");
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    Ok(line.trim() == "yes")
 }
 
 /// Writes a file for each holder, named by holder, and the evidence.

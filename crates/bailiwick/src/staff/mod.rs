@@ -69,7 +69,10 @@ pub(crate) fn run(args: Desk) -> Result<Answer> {
         }
         DeskCommand::Decision(work) => {
             let at = AtDesk::sit(&config, args.key)?;
-            said(at.ask(&command::decision(&at, work)?))
+            let command = command::decision(&at, work)?;
+            let answer = at.ask(&command)?;
+            command::prepared(&at, &command, &answer)?;
+            said(Ok(answer))
         }
         DeskCommand::Paper(work) => {
             let at = AtDesk::sit(&config, args.key)?;

@@ -2,11 +2,54 @@
 //!
 //! Invariant: prints what the desk answered and computes nothing.
 
+use custody::OrderRecord;
 use desk::{Answer, CaseFile, CaseLine, EpochCount, Registrant, utc};
-use vocab::Timestamp;
+use vocab::{RecordKind, Timestamp};
 
-/// The answer as lines of text.
+/// The answer as lines of text, without what could move the cursor: names and texts are others'.
 pub(crate) fn text(answer: &Answer) -> String {
+    plain(&lines(answer))
+}
+
+fn plain(text: &str) -> String {
+    let hides = |char: char| {
+        (char.is_control() && char != '\n' && char != '\t')
+            || matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|char| if hides(char) { '\u{fffd}' } else { char }).collect()
+}
+
+/// What an officer signs, for a person to read.
+pub(crate) fn order(order: &OrderRecord, scope: &str) -> String {
+    let months = order.epochs.iter().map(|one| month(one.epoch));
+    let kinds = order.kinds.iter().filter_map(|table| RecordKind::from_table(*table));
+    let kinds: Vec<&str> = kinds.map(|kind| kind.holding().name).collect();
+    let lines = [
+        ("case", order.case.to_string()),
+        ("account", order.account.to_string()),
+        ("authority", order.authority.clone()),
+        ("basis", order.basis.clone()),
+        ("demand", order.demand.to_string()),
+        ("arrived", format!("{} to before {}", utc(order.from), utc(order.until))),
+        ("months", months.collect::<Vec<_>>().join(", ")),
+        ("kinds", kinds.join("; ")),
+        ("in force", format!("{} to before {}", utc(order.not_before), utc(order.valid_until))),
+        ("secret to", time(order.secret_until.map(Timestamp))),
+        ("station", order.recipient_digest().to_string()),
+        ("scope", scope.to_owned()),
+    ];
+    let lines = lines.iter().map(|(name, value)| format!("{name:<10} {}", plain(value)));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn month(number: u32) -> String {
+    match number.checked_sub(1) {
+        None => "standing data".to_owned(),
+        Some(months) => format!("{:04}-{:02}", 2000 + months / 12, months % 12 + 1),
+    }
+}
+
+fn lines(answer: &Answer) -> String {
     match answer {
         Answer::Done { state } => format!("the case is {state}"),
         Answer::Received { receipt } => {
@@ -40,14 +83,16 @@ pub(crate) fn text(answer: &Answer) -> String {
 }
 
 fn counts(epochs: &[EpochCount], folded: u64) -> String {
-    let month = |one: &EpochCount| {
-        let (year, month) = (2000 + one.epoch.saturating_sub(1) / 12, (one.epoch + 11) % 12 + 1);
+    let line = |one: &EpochCount| {
         format!(
-            "{year}-{month:02}  {} letters not folded ({} octets), {} message rows",
-            one.unfolded, one.unfolded_bytes, one.folded
+            "{}  {} letters not folded ({} octets), {} message rows",
+            month(one.epoch),
+            one.unfolded,
+            one.unfolded_bytes,
+            one.folded
         )
     };
-    let mut lines: Vec<String> = epochs.iter().map(month).collect();
+    let mut lines: Vec<String> = epochs.iter().map(line).collect();
     lines.push(format!("folded letters: {folded} octets; nothing was opened"));
     lines.join("\n")
 }

@@ -5,9 +5,10 @@
 //! Refs: specs/production.md; specs/release-evidence.md §8.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use custody::{RecipientKey, ReleaseEvidence, TrustPolicy, hex};
+use custody::{LeafReceipt, RecipientKey, ReleaseEvidence, TrustPolicy, hex};
 use desk::production::archive;
 use desk::production::package::Bag;
 use desk::production::station::Station;
@@ -23,6 +24,9 @@ use super::cli::Produce;
 use super::{AtDesk, key};
 use crate::clock;
 use crate::entropy::OsEntropy;
+
+/// How long the log is asked often before it is asked seldom.
+const QUICK: Duration = Duration::from_secs(20);
 
 /// Makes the key one order's shares are encrypted to; returns its public half.
 pub(super) fn order_key(out: &Path) -> Result<String> {
@@ -60,10 +64,7 @@ pub(super) fn produce(at: &AtDesk<'_>, args: &Produce) -> Result<desk::Answer> {
     let desk::Answer::Produced { signature } = produced else {
         bail!("the desk did not sign the production");
     };
-    let logged = at.ask(&Command::ProductionReceipt { case })?;
-    let desk::Answer::Receipt { receipt } = logged else {
-        bail!("the log has no receipt of the production");
-    };
+    let receipt = receipt(at, case)?;
     let files = bag.complete(&signature, &receipt)?;
     let tar = Zeroizing::new(archive::tar(&files, clock::now())?);
     let package = seal::age::seal(&[recipient], &tar, &OsEntropy)?;
@@ -78,6 +79,25 @@ pub(super) fn produce(at: &AtDesk<'_>, args: &Produce) -> Result<desk::Answer> {
     })
 }
 
+/// The log's receipt of the production. Under a non-disclosure order the log takes it with its
+/// next batch, so this waits for as long as two batches are apart.
+fn receipt(at: &AtDesk<'_>, case: CaseId) -> Result<Box<LeafReceipt>> {
+    let patience = Duration::from_secs(at.config.log.sealed_interval_seconds.saturating_add(60));
+    let began = Instant::now();
+    loop {
+        match at.ask(&Command::ProductionReceipt { case }) {
+            Ok(desk::Answer::Receipt { receipt }) => return Ok(receipt),
+            Ok(_) => bail!("the desk answered something else than a receipt"),
+            Err(error) if began.elapsed() > patience => return Err(error),
+            Err(_) if began.elapsed() < QUICK => std::thread::sleep(Duration::from_millis(500)),
+            Err(_) => {
+                eprintln!("waiting for the log's next batch; keep this running");
+                std::thread::sleep(Duration::from_secs(30));
+            }
+        }
+    }
+}
+
 fn open(
     at: &AtDesk<'_>,
     args: &Produce,
@@ -89,10 +109,9 @@ fn open(
     };
     let escrows: Vec<Escrow> =
         escrows.iter().map(|octets| Escrow::decode(&octets.0)).collect::<Result<_, _>>()?;
-    let recipient: Recipient =
-        recipient.parse().ok().context("the authority's age key cannot be read")?;
     let order_key = load_order_key(&args.order_key)?;
     let station = Station::open(&evidence, trust, order_key, &escrows, &answers, clock::now())?;
+    let recipient = station.recipient(&recipient)?;
     Ok((*evidence, recipient, station))
 }
 

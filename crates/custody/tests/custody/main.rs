@@ -8,6 +8,7 @@
 
 extern crate bailiwick_custody as custody;
 
+mod attacks;
 mod cell;
 mod compile_fail;
 mod leaf;

@@ -69,6 +69,8 @@ pub(crate) struct World {
     pub(crate) tiles: BTreeMap<String, Vec<u8>>,
     witnesses: Vec<Cosigner>,
     seq: u64,
+    /// The month new leaves are dated.
+    pub(crate) month: u32,
 }
 
 fn holders(from: u8, count: u8, chance: &Chance) -> Vec<HeldKey> {
@@ -163,6 +165,7 @@ impl World {
             tiles,
             witnesses,
             seq: 0,
+            month: 202_611,
         };
         world.write(first);
         world
@@ -246,7 +249,7 @@ impl World {
     ) -> LeafReceipt {
         let mut next = || {
             self.seq += 1;
-            Place { month: 202_611, seq: self.seq }
+            Place { month: self.month, seq: self.seq }
         };
         let (before, place) = (next(), next());
         let other =

@@ -11,6 +11,7 @@ pub mod archive;
 pub mod package;
 pub mod station;
 
+use seal::mac::sha256;
 use serde::Serialize;
 use vocab::Digest;
 
@@ -19,6 +20,12 @@ pub(crate) fn json<T: Serialize>(value: &T) -> Option<Vec<u8>> {
     let mut octets = serde_json::to_vec_pretty(value).ok()?;
     octets.push(b'\n');
     Some(octets)
+}
+
+/// How an order names the age key that its production is encrypted to: the end of `authority`
+/// (specs/release-evidence.md §2).
+pub(crate) fn age_key(recipient: &str) -> String {
+    format!(", age key sha256:{}", sha256(&[recipient.as_bytes()]))
 }
 
 /// `order.sha256`.

@@ -16,6 +16,7 @@ use custody::production::ProducedRecord;
 use custody::{Opening, RecipientKey, Refused, ReleaseEvidence, TrustPolicy};
 use minicbor::Decode;
 use proto::message::{EnvelopeAddress, MessageView};
+use seal::age::Recipient;
 use seal::blob::{self, BlobKey};
 use seal::escrow::Escrow;
 use seal::{OpenError, Secret};
@@ -39,6 +40,9 @@ pub enum StationError {
     /// The scope in the evidence is none of the desk's.
     #[error("the scope cannot be read")]
     Scope,
+    /// The age key is not the one the order names.
+    #[error("the age key is not the one that the officers signed for")]
+    Recipient,
     /// A record does not open.
     #[error("a record does not open")]
     NotOpened(#[from] NotOpened),
@@ -191,6 +195,16 @@ impl Station {
         }
         let opening = release.open(key, escrows, answers, now)?;
         Ok(Self { opening, scope, letters: BTreeMap::new(), bytes: 0, opened_at: now })
+    }
+
+    /// The authority's age key as the server gave it, if it is the one the officers signed for.
+    ///
+    /// # Errors
+    /// [`StationError::Recipient`].
+    pub fn recipient(&self, text: &str) -> Result<Recipient, StationError> {
+        let signed = self.opening.order().authority.ends_with(&super::age_key(text));
+        let key = text.parse().ok().filter(|_| signed);
+        key.ok_or(StationError::Recipient)
     }
 
     /// Opens the head of a letter that is not folded yet. Its text, if wanted, lies under the

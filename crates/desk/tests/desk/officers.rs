@@ -18,10 +18,12 @@ fn a_command_by_nobody_in_office_does_nothing() {
     let stranger = Signed { person: PersonId([99; 16]), ..good.clone() };
     let key = world.key(Who::Clerk);
     let person = Who::Clerk.person();
-    let elsewhere = Signed::sign(CellId([1; 16]), person, key, &list, world.now).unwrap();
+    let chance = world.chance.as_ref();
+    let elsewhere = Signed::sign(CellId([1; 16]), person, key, &list, world.now, chance).unwrap();
     let late = Timestamp(world.now.0 - 301);
-    let stale = Signed::sign(world.cell, person, key, &list, late).unwrap();
-    for signed in [forged, altered, renamed, stranger, elsewhere, stale] {
+    let stale = Signed::sign(world.cell, person, key, &list, late, chance).unwrap();
+    let renewed = Signed { nonce: [0; 16], ..good.clone() };
+    for signed in [forged, altered, renamed, stranger, elsewhere, stale, renewed] {
         let refused = world.desk.carry_out(&signed, None, world.now).unwrap_err();
         assert!(matches!(refused, DeskError::Unsigned), "{refused}");
     }
@@ -35,6 +37,10 @@ fn a_command_is_good_once() {
     world.desk.carry_out(&signed, None, world.now).unwrap();
     let refused = world.desk.carry_out(&signed, None, world.now).unwrap_err();
     assert!(matches!(refused, DeskError::Repeated), "{refused}");
+    // Asked anew within the same second it is another.
+    let again = world.sign(Who::Clerk, &Command::List { overdue: false });
+    assert_eq!(again.at, signed.at);
+    world.desk.carry_out(&again, None, world.now).unwrap();
 }
 
 #[test]
@@ -57,9 +63,10 @@ fn who_left_commands_nothing() {
 fn what_is_no_command_is_refused() {
     let world = World::new();
     let sign = |command: &str| {
-        let message = Signed::message(world.cell, Who::Clerk.person(), world.now, command);
+        let (person, at, nonce) = (Who::Clerk.person(), world.now, [7; 16]);
+        let message = Signed::message(world.cell, person, at, &nonce, command);
         let signature = world.key(Who::Clerk).sign(&message);
-        Signed { person: Who::Clerk.person(), at: world.now, command: command.into(), signature }
+        Signed { person, at, nonce, command: command.into(), signature }
     };
     for text in ["", "{}", "[]", r#"{"do":"release"}"#, r#"{"do":"list","case":"00"}"#, "\u{0}"] {
         let refused = world.desk.carry_out(&sign(text), None, NOW).unwrap_err();

@@ -1,10 +1,12 @@
 //! From demand to package: what leaves is what was approved, and nothing else.
 
-use crate::world::{ACCOUNT, DAY, MONTH, NOW, PAPER, Who, World, letter};
+use crate::world::{ACCOUNT, DAY, MONTH, NOW, PAPER, Who, World, letter, scope};
 use bailiwick_desk::production::archive::tar;
 use bailiwick_desk::production::package::Bag;
 use bailiwick_desk::production::station::{Station, StationError, Taken};
-use bailiwick_desk::{Answer, Command, Scope, ScopeDiff, SealedKind, State};
+use bailiwick_desk::{
+    Answer, Choice, Command, DeskError, Outcome, Scope, ScopeDiff, SealedKind, State,
+};
 use custody::production::{CustodyRecord, manifest_digest};
 use custody::{FieldId, LeafReceipt, RecipientKey, ReleaseEvidence, hex};
 use seal::epoch::begins;
@@ -192,7 +194,7 @@ fn traffic_alone_opens_no_text_and_names_no_subject() {
     let mut world = World::new();
     letters(&mut world);
     let case = world.decided();
-    let before = crate::world::scope();
+    let before = scope();
     let after = Scope {
         categories: vec![DataCategory::Traffic],
         correspondents: vec!["bob@us.example".into()],
@@ -286,6 +288,12 @@ fn a_preserved_letter_is_produced_though_its_owner_deleted_it() {
         batch = batch.delete(RecordKind::LetterBody, Row(row));
     }
     world.store.append().commit_blocking(batch).unwrap();
+    // The owner's copies go from the disk; the held ones are moved.
+    assert!(world.store.compact_blocking().unwrap().segments > 0);
+    for row in [2, 3] {
+        let deleted = world.store.read().get(ACCOUNT, RecordKind::LetterBody, Row(row));
+        assert_eq!(deleted.unwrap(), None);
+    }
     let key = world.logged(case);
     let files = produce(&mut world, case, key);
     assert!(files.contains_key("data/eml/000003.eml"));
@@ -318,12 +326,38 @@ fn a_letter_in_two_forms_is_produced_once() {
 #[test]
 fn an_account_in_custody_sealed_has_no_order() {
     let mut world = World::with(Custody::Sealed);
-    let case = world.decided();
+    let demand = world.demand();
+    let case = world.receive(demand);
+    world.verify(case);
+    world.assess(case);
+    // The opinion is to produce what is held as it is held; to open it is against the opinion.
+    let refused = world.decide(case, Outcome::Comply).unwrap_err();
+    assert!(matches!(refused, DeskError::Reason), "{refused}");
+    let (outcome, scope) = (Outcome::Comply, Some(scope()));
+    let reason = Some("the owner might have left a key".to_owned());
+    let choice = Box::new(Choice { outcome, scope, reason, codes: vec![] });
+    world.done(Who::Counsel, Command::Decide { case, choice });
     let key = RecipientKey::generate(world.chance.as_ref()).unwrap();
     let recipient = key.public();
     let prepare = Command::Prepare { case, recipient, valid_seconds: DAY };
     let refused = world.ask(Who::Counsel, prepare).unwrap_err().to_string();
     assert_eq!(refused, "nobody but the account's owner holds a key to this period");
+}
+
+#[test]
+fn the_station_encrypts_to_the_key_that_officers_signed_for_alone() {
+    let mut world = World::new();
+    letters(&mut world);
+    let case = world.decided();
+    let key = world.logged(case);
+    world.gather(case, 2, 2);
+    let (station, _) = released(&mut world, case, key);
+    let station = station.unwrap();
+    let theirs = world.authority.recipient().to_string();
+    assert_eq!(station.recipient(&theirs).unwrap().to_string(), theirs);
+    let thief = seal::age::Identity::generate(world.chance.as_ref()).unwrap();
+    let refused = station.recipient(&thief.recipient().to_string());
+    assert!(matches!(refused, Err(StationError::Recipient)));
 }
 
 #[test]

@@ -94,6 +94,7 @@ pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) authority: Identity,
     pub(crate) enrolled: [u8; 16],
+    custody: Custody,
     keys: BTreeMap<Who, SigningKey>,
     cell_keys: CellKeys,
     trustees: Vec<(HolderId, HolderKey)>,
@@ -125,6 +126,7 @@ fn desk(store: &Store, keys: &CellKeys, chance: &Arc<Chance>) -> Desk {
         place: "ie".parse().unwrap(),
         rows: keys.rows().unwrap(),
         signing: keys.desk().unwrap(),
+        ingest: keys.ingest().unwrap().public(),
         append: store.append(),
         read: store.read(),
         preserve: store.preserve(),
@@ -187,6 +189,7 @@ impl World {
             keys: keys.into(),
             now: NOW,
             enrolled: [0; 16],
+            custody,
             tiles: BTreeMap::new(),
             leaves: Vec::new(),
             chance,
@@ -250,7 +253,8 @@ impl World {
     }
 
     pub(crate) fn sign(&self, who: Who, command: &Command) -> Signed {
-        Signed::sign(self.cell, who.person(), self.key(who), command, self.now).unwrap()
+        let (person, key, chance) = (who.person(), self.key(who), self.chance.as_ref());
+        Signed::sign(self.cell, person, key, command, self.now, chance).unwrap()
     }
 
     /// Asks, and gives the log what it lacks, as the binary does.
@@ -497,6 +501,7 @@ impl World {
         let mut facts = facts("ie/cases/G01-epoc-content-notified.toml");
         facts.served = "2026-11-20T09:12:00+01:00".parse().unwrap();
         facts.enforcing_authority = law::EnforcingAuthority::Cleared.into();
+        facts.items[0].item_keys = law::KeyHolder::from(self.custody).into();
         // Traffic is asked for as well.
         let mut traffic = facts.items[0].clone();
         traffic.name = "traffic".into();

@@ -233,7 +233,8 @@ pub const TABLE: &[Line] = &[
     ),
     line(Verb::Authorise, &[], &[Decided, Narrowed], Some(Approved)),
     line(Verb::Share, &[Clerk, Station], &[Logged, Released], None),
-    line(Verb::Release, &[Station], &[Logged, Released], Some(Released)),
+    // A station that lost its files before they were delivered begins again; the log shows both.
+    line(Verb::Release, &[Station], &[Logged, Released, Produced], Some(Released)),
     line(Verb::Fetch, &[Station], &[Released], None),
     line(Verb::Produce, &[Station], &[Released], Some(Produced)),
     line(Verb::Deliver, &[Station], &[Produced], Some(Delivered)),

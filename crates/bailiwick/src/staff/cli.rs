@@ -210,6 +210,13 @@ pub(crate) enum Paper {
     Share { case: CaseId, answer: PathBuf },
     /// Enter a holder's refusal.
     HolderRefused { case: CaseId, holder: String, why: String },
+    /// At the station: record that a package left, when `produce` was cut short after writing it.
+    Deliver {
+        case: CaseId,
+        package: PathBuf,
+        #[arg(long, default_value = "decentralised system")]
+        means: String,
+    },
     /// Read a document of a case.
     Document { case: CaseId, row: u64, out: PathBuf },
     /// The log's receipt of a demand, for the authority.

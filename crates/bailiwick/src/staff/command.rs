@@ -117,6 +117,11 @@ pub(super) fn paper(at: &AtDesk<'_>, work: Paper) -> Result<desk::Answer> {
         Paper::HolderRefused { case, holder, why } => {
             at.ask(&Command::HolderRefused { case, holder: holder.parse()?, why })
         }
+        Paper::Deliver { case, package, means } => {
+            let octets = std::fs::read(&package)
+                .with_context(|| format!("cannot read `{}`", package.display()))?;
+            at.ask(&delivered(case, &octets, means))
+        }
         Paper::Document { case, row, out } => document(at, case, row, &out),
         Paper::Receipt { case, out } => receipt(at, case, &out),
     }
@@ -211,6 +216,12 @@ fn confirmed() -> Result<bool> {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
     Ok(line.trim() == "yes")
+}
+
+/// That a package left.
+pub(super) fn delivered(case: CaseId, package: &[u8], means: String) -> Command {
+    let bytes = u64::try_from(package.len()).unwrap_or(u64::MAX);
+    Command::Deliver { case, package: sha256(&[package]), bytes, means }
 }
 
 /// Writes a file for each holder, named by holder, and the evidence.

@@ -16,12 +16,11 @@ use desk::{Command, SealedKind};
 use seal::Secret;
 use seal::age::Recipient;
 use seal::escrow::Escrow;
-use seal::mac::sha256;
 use vocab::{CaseId, Row};
 use zeroize::Zeroizing;
 
 use super::cli::Produce;
-use super::{AtDesk, key};
+use super::{AtDesk, command, key};
 use crate::clock;
 use crate::entropy::OsEntropy;
 
@@ -69,14 +68,10 @@ pub(super) fn produce(at: &AtDesk<'_>, args: &Produce) -> Result<desk::Answer> {
     let tar = Zeroizing::new(archive::tar(&files, clock::now())?);
     let package = seal::age::seal(&[recipient], &tar, &OsEntropy)?;
     key::write_new(&args.out, &package)?;
+    let answer = at.ask(&command::delivered(case, &package, args.means.clone()))?;
     // The shares that were given for this order open nothing any more.
     std::fs::remove_file(&args.order_key)?;
-    at.ask(&Command::Deliver {
-        case,
-        package: sha256(&[&package]),
-        bytes: u64::try_from(package.len()).unwrap_or(u64::MAX),
-        means: args.means.clone(),
-    })
+    Ok(answer)
 }
 
 /// The log's receipt of the production. Under a non-disclosure order the log takes it with its

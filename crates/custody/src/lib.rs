@@ -13,6 +13,7 @@ pub mod cell;
 pub mod hex;
 pub mod holder;
 pub mod leaf;
+pub mod octets;
 pub mod officers;
 pub mod opening;
 pub mod order;
@@ -21,8 +22,6 @@ pub mod receipt;
 pub mod release;
 pub mod trust;
 pub mod user;
-
-mod octets;
 
 pub use cell::CellKeys;
 pub use leaf::{Act, Draft, FieldId, Leaf, LeafError, LeafOpening, Place, Written};

@@ -9,8 +9,10 @@ use serde::{Deserialize as _, Deserializer, Serializer};
 use vocab::{AccountId, CaseId, CellId, Digest, HolderId, PersonId};
 
 /// A value that is its octets.
-pub(crate) trait Octets: Sized {
+pub trait Octets: Sized {
+    /// The octets.
     fn octets(&self) -> &[u8];
+    /// The value of these octets; `None` if there are too many or too few.
     fn from_octets(octets: &[u8]) -> Option<Self>;
 }
 
@@ -63,20 +65,30 @@ pub(crate) fn decode<'b, C, T: Octets>(
         .ok_or_else(|| minicbor::decode::Error::message("another length"))
 }
 
-pub(crate) fn serialize<S: Serializer, T: Octets>(
-    value: &T,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
+/// For `#[serde(with)]`.
+///
+/// # Errors
+/// The serialiser's.
+pub fn serialize<S: Serializer, T: Octets>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&hex::encode(value.octets()))
 }
 
-pub(crate) fn deserialize<'de, D: Deserializer<'de>, T: Octets>(
-    deserializer: D,
-) -> Result<T, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    hex::decode(&text)
+/// For `#[serde(with)]`.
+///
+/// # Errors
+/// The deserialiser's, and what [`read`] refuses.
+pub fn deserialize<'de, D: Deserializer<'de>, T: Octets>(deserializer: D) -> Result<T, D::Error> {
+    read(&String::deserialize(deserializer)?)
+}
+
+/// The value of a hexadecimal text.
+///
+/// # Errors
+/// For upper case, another character, or another number of digits than the value has.
+pub fn read<T: Octets, E: serde::de::Error>(text: &str) -> Result<T, E> {
+    hex::decode(text)
         .and_then(|octets| T::from_octets(&octets))
-        .ok_or_else(|| serde::de::Error::custom("not the expected number of lower-case hex digits"))
+        .ok_or_else(|| E::custom("not the expected number of lower-case hex digits"))
 }
 
 /// Times as CBOR and JSON numbers.

@@ -5,61 +5,8 @@
 //! Refs: specs/release-evidence.md §1.
 
 use custody::hex;
-use serde::{Deserialize as _, Deserializer, Serializer};
-use vocab::{AccountId, CaseId, CellId, Digest, HolderId, PersonId};
-
-/// A value that is its octets.
-pub(crate) trait Octets: Sized {
-    fn octets(&self) -> &[u8];
-    fn from_octets(octets: &[u8]) -> Option<Self>;
-}
-
-macro_rules! octets {
-    ($($name:ident)*) => {$(
-        impl Octets for $name {
-            fn octets(&self) -> &[u8] {
-                &self.0
-            }
-            fn from_octets(octets: &[u8]) -> Option<Self> {
-                octets.try_into().ok().map(Self)
-            }
-        }
-    )*};
-}
-
-octets! { AccountId CaseId CellId Digest HolderId PersonId }
-
-impl<const N: usize> Octets for [u8; N] {
-    fn octets(&self) -> &[u8] {
-        self
-    }
-    fn from_octets(octets: &[u8]) -> Option<Self> {
-        octets.try_into().ok()
-    }
-}
-
-impl Octets for Vec<u8> {
-    fn octets(&self) -> &[u8] {
-        self
-    }
-    fn from_octets(octets: &[u8]) -> Option<Self> {
-        Some(octets.to_vec())
-    }
-}
-
-fn read<T: Octets, E: serde::de::Error>(text: &str) -> Result<T, E> {
-    hex::decode(text)
-        .and_then(|octets| T::from_octets(&octets))
-        .ok_or_else(|| E::custom("not the expected number of lower-case hex digits"))
-}
-
-pub(crate) fn serialize<S: Serializer, T: Octets>(value: &T, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(&hex::encode(value.octets()))
-}
-
-pub(crate) fn deserialize<'de, D: Deserializer<'de>, T: Octets>(from: D) -> Result<T, D::Error> {
-    read(&String::deserialize(from)?)
-}
+pub(crate) use custody::octets::{Octets, deserialize, read, serialize};
+use serde::{Deserializer, Serializer};
 
 /// Octets that may be absent.
 pub(crate) mod maybe {

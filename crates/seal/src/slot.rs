@@ -397,7 +397,7 @@ fn pin(key: &HmacKey, account: AccountId, slot: SlotId, identity: &VerifyingKey)
     key.mac(&[b"bailiwick.v1 pin\0", &account.0, &slot.0, &identity.0])
 }
 
-/// memory_kib u32 ‖ passes u32 ‖ lanes u8 ‖ salt[16] ‖ peppered u8.
+/// memory_kib u32 ‖ passes u32 ‖ lanes u8 ‖ `salt[16]` ‖ peppered u8.
 fn encode_params(cost: PasswordCost, peppered: bool, entropy: &dyn Entropy) -> Vec<u8> {
     let salt: [u8; 16] = draw(entropy);
     let numbers = [cost.memory_kib.to_be_bytes(), cost.passes.to_be_bytes()];

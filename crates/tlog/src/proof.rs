@@ -219,7 +219,7 @@ impl<'s, S: TileSource> Tiles<'s, S> {
         ranges.into_iter().rev().map(|(lo, hi)| self.subtree(lo, hi)).collect()
     }
 
-    /// MTH(D[lo:hi]), for a range that the tree's own splitting makes: perfect subtrees of
+    /// `MTH(D[lo:hi])`, for a range that the tree's own splitting makes: perfect subtrees of
     /// falling size, so each starts at a multiple of its size.
     fn subtree(&mut self, lo: u64, hi: u64) -> Result<Digest, BuildError> {
         let mut perfect = Vec::new();

@@ -140,7 +140,9 @@ impl Keeper {
         let stored = self.options.append.commit(page.batch(self.options.account)).await;
         stored.context("the leaves were not stored")?;
         state.place = page.place;
-        publish(&self.options.files, &mut state, &page.leaves)?;
+        for leaves in page.leaves.chunks(SEQUENCE_ENTRIES_MAX) {
+            publish(&self.options.files, &mut state, leaves)?;
+        }
         self.grown.notify_one();
         let indexes = page.rows.into_iter().map(|(row, _)| row.0);
         Ok(indexes.skip(added).collect())

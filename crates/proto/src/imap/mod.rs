@@ -1,7 +1,7 @@
 //! IMAP4rev1 and IMAP4rev2 without I/O: octets in, commands out; replies as octets.
 //!
 //! [`Framer`] cuts the stream into [`Frame`]s (one command with its literals), [`Frame::request`]
-//! reads one, [`write`] writes what a server says. The grammar is `imap-codec`'s; what that lacks
+//! reads one, [`mod@write`] writes what a server says. The grammar is `imap-codec`'s; what that lacks
 //! (LIST-EXTENDED, SEARCH RETURN, `$`, quoted UTF-8) is read here and rewritten into what it knows.
 //!
 //! Invariant: nothing is buffered beyond the [`Limits`]; no octet of a literal is ever taken for a

@@ -214,8 +214,8 @@ def order_of_today(desk: Desk, account: Account, reference: str, keys: str, peri
 
 def managed_under_secrecy(stage: Stage, desk: Desk, account: Account, mine: set[str]) -> None:
     """A managed account, one vault officer, and a non-disclosure order that ends."""
-    stage.title("an account in custody `managed`, under a non-disclosure order that ends in 30 seconds")
-    ends = int(time.time()) + 30
+    stage.title("an account in custody `managed`, under a non-disclosure order that ends in 45 seconds")
+    ends = int(time.time()) + 45
     secrecy = {"basis": "the order's section H", "issuer": "investigating judge, Paris", "until": ends, "review": ends - 5}
     period = {"from": int(time.time()) - 86400, "until": int(time.time()) + 3600}
     before = desk.log_size()

@@ -233,8 +233,12 @@ def managed_under_secrecy(stage: Stage, desk: Desk, account: Account, mine: set[
     stage.promise(time.time() < ends and not openings.exists(), "while the order binds no leaf of it is opened")
     for name in ["vault-1", "guard-1", "guard-2"]:
         desk.run("clerk", "share", case, f"desk/managed/{name}.answer")
-    desk.run("station", "produce", case, "--order-key", "desk/managed-order.key", "--trust", "desk/trust.json", "--out",
-             "desk/managed.age")
+    produce = ["produce", case, "--order-key", "desk/managed-order.key", "--trust", "desk/trust.json", "--out"]
+    # The file cannot be written once the desk has signed: as if the power failed just then.
+    desk.run("station", *produce, desk.file("managed.lost", ""), fails="cannot make")
+    stage.promise(desk.state(case) == "produced", "a station that fails after the desk has signed leaves no package")
+    desk.run("station", *produce, "desk/managed.age")
+    stage.promise(desk.state(case) == "delivered", "and begins again with the same key and shares")
     report = stage.run("bailiwick-verify", "production", "desk/managed.age", "--identity", "desk/authority.key",
                        "--trust", "desk/trust.json")
     stage.promise("FAIL" not in report, "the production of a managed account passes every check")

@@ -261,7 +261,7 @@ impl Desk {
         }
         let escrows = self.named_escrows(&order)?;
         let escrows = escrows.iter().map(|escrow| EscrowOctets(escrow.encode())).collect();
-        if state == State::Logged {
+        if state != State::Released {
             let event: Event = at.event(id, What::Released);
             self.commit(&mut at.inner, vec![event], vec![], vec![])?;
         }

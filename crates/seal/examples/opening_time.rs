@@ -7,8 +7,9 @@ use std::time::Instant;
 
 use seal::epoch::EpochKeys;
 use seal::hseal::{self, SecretKey};
-use seal::letter::{Chain, LetterSealer, open_head, verify_ingest};
+use seal::letter::{Chain, HeadOpener, LetterSealer, open_head, verify_ingest};
 use seal::mac::sha256;
+use seal::run::Run;
 use seal::sign::SigningKey;
 use seal::{Entropy, OpenError};
 use vocab::{AccountId, Epoch, EpochVersion, LetterId, Timestamp};
@@ -56,8 +57,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let cell = SigningKey::generate(&entropy)?;
     let mut body = Vec::new();
     let public = keys.public(Timestamp(0));
-    let sealer =
-        LetterSealer::begin(LetterId([2; 16]), Timestamp(0), &public, &entropy, &mut body)?;
+    let step = Run::begin(&public, &entropy)?.step().ok_or("a run has a first step")?;
+    let sealer = LetterSealer::begin(LetterId([2; 16]), Timestamp(0), step, &entropy, &mut body)?;
     let head = [3; 700];
     let before = Chain::start(account);
     let (record, _) = sealer.close(&head, &mut body)?.ingest(&cell, &before)?;
@@ -67,6 +68,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let sealed = hseal::seal(&key.public(), "time", &[], &head, &entropy)?;
     print("hseal::open", || done(hseal::open(&key, "time", &[], &sealed)))?;
     print("letter::open_head", || done(open_head(&record, &keys)))?;
+    let mut opener = HeadOpener::new(&keys);
+    print("letter::HeadOpener::open", || done(opener.open(&record)))?;
     print("letter::verify_ingest", || done(verify_ingest(&record, &signer, &before)))?;
     Ok(())
 }

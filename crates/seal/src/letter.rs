@@ -1,22 +1,23 @@
 //! Letters: sealed as they arrive, to a month's public key, while the account is locked.
 //!
-//! A letter is two records: the head (header, capsule, sealed head, ingest) and the body (a
-//! blob). The body's key comes out of the capsule, so both are bound to one arrival.
+//! A letter is two records: the head (header, place in a run, sealed head, ingest) and the body
+//! (a blob). Both keys come out of one step of the run, so both are bound to one arrival.
 //!
 //! Invariant: sealing needs nothing private of the account. What arrived is chained and signed
 //! by the cell, so that a letter put in, taken out or exchanged while locked is noticed when
 //! it is folded.
 //! Refs: specs/bw1.md §7; Padmé: Nikitin et al., PETS 2019.
 
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use vocab::{AccountId, Digest, Epoch, EpochVersion, LetterId, Timestamp};
 
 use crate::blob::{BlobKey, BlobSealer, PREFIX_BYTES, body_context, sealed_len};
-use crate::derive::{PREFIX, labelled};
+use crate::derive::{derive, labelled};
 use crate::entropy::Entropy;
-use crate::epoch::{EpochKeys, EpochPublic};
+use crate::epoch::EpochKeys;
 use crate::error::{OpenError, SealError};
-use crate::hseal::{self, CAPSULE_BYTES, Sender};
 use crate::mac::sha256;
+use crate::run::{OpenedRun, Step};
 use crate::secret::Secret;
 use crate::sign::{SigningKey, VerifyingKey};
 use crate::wire::{Reader, pad64, unpad};
@@ -28,7 +29,6 @@ pub const INGEST_BYTES: usize = 144;
 /// Most octets of a head's plaintext.
 pub const HEAD_BYTES_MAX: usize = 1 << 20;
 const MARK: &[u8; 8] = b"BWLETTER";
-const EXPORT: &[u8] = b"letter body";
 
 /// What is clear about a letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,11 +90,11 @@ impl Chain {
         Self { sequence: 0, digest: sha256(&[b"bailiwick.v1 chain start\0", &account.0]) }
     }
 
-    fn next(self, account: AccountId, letter: Digest) -> Result<Self, OpenError> {
+    fn next(self, account: AccountId, letter: Digest, body: &Arrived) -> Result<Self, OpenError> {
         let sequence = self.sequence.checked_add(1).ok_or(OpenError::Malformed)?;
         let label = b"bailiwick.v1 chain\0";
-        let number = sequence.to_be_bytes();
-        let digest = sha256(&[label, &account.0, &number, &self.digest.0, &letter.0]);
+        let (number, body) = (sequence.to_be_bytes(), body.encode());
+        let digest = sha256(&[label, &account.0, &number, &self.digest.0, &letter.0, &body]);
         Ok(Self { sequence, digest })
     }
 
@@ -130,40 +130,58 @@ pub fn padme(length: u64) -> u64 {
     length.saturating_add(mask) & !mask
 }
 
+/// A letter's own keys: its head's, which seals once, and its body's.
+struct LetterKeys {
+    head: LessSafeKey,
+    nonce: [u8; 12],
+    body: BlobKey,
+}
+
+impl LetterKeys {
+    fn new(secret: &Secret<32>, header: &[u8; HEADER_BYTES], step: u32) -> Result<Self, OpenError> {
+        let keys: Secret<76> = derive(secret, "letter", &[header, &step.to_be_bytes()]);
+        let (body, rest) = keys.expose().split_first_chunk::<32>().ok_or(OpenError::Malformed)?;
+        let (head, nonce) = rest.split_first_chunk::<32>().ok_or(OpenError::Malformed)?;
+        let head = UnboundKey::new(&AES_256_GCM, head).map_err(|_| OpenError::Malformed)?;
+        let nonce = *nonce.first_chunk().ok_or(OpenError::Malformed)?;
+        let body = BlobKey::from_secret(Secret::copied(body));
+        Ok(Self { head: LessSafeKey::new(head), nonce, body })
+    }
+
+    fn nonce(&self) -> Nonce {
+        Nonce::assume_unique_for_key(self.nonce)
+    }
+}
+
 /// Seals one letter while it arrives.
 pub struct LetterSealer {
     header: LetterHeader,
-    capsule: [u8; CAPSULE_BYTES],
-    context: Sender,
+    step: Step,
+    keys: LetterKeys,
     blob: BlobSealer,
     prefix: [u8; PREFIX_BYTES],
 }
 
 impl LetterSealer {
-    /// Begins a letter to `to`; appends the body's first octets to `body`.
+    /// Begins a letter in its place of a run; appends the body's first octets to `body`.
     ///
     /// # Errors
-    /// [`SealError::Cipher`] if HPKE refuses, which it does not.
+    /// [`SealError::Cipher`] if a cipher refuses its own key, which it does not.
     pub fn begin(
         letter: LetterId,
         arrived: Timestamp,
-        to: &EpochPublic,
+        step: Step,
         entropy: &dyn Entropy,
         body: &mut Vec<u8>,
     ) -> Result<Self, SealError> {
-        let EpochPublic { account, epoch, version, .. } = *to;
+        let Step { account, epoch, version, .. } = step;
         let header = LetterHeader { account, letter, epoch, version, arrived };
-        let info = labelled("letter", &[&header.encode()]);
-        let (context, capsule) = hseal::sender(&to.key, &info, entropy)?;
-        let mut secret = Err(SealError::Cipher);
-        let key = Secret::filled(|out| {
-            secret = context.export(&[PREFIX, EXPORT].concat(), out).map_err(|_| SealError::Cipher);
-        });
-        secret?;
-        let key = BlobKey::from_secret(key);
-        let (blob, prefix) = BlobSealer::begin(&key, &body_context(account, letter), entropy)?;
+        let keys = LetterKeys::new(&step.secret, &header.encode(), step.number);
+        let keys = keys.map_err(|_| SealError::Cipher)?;
+        let context = body_context(account, letter);
+        let (blob, prefix) = BlobSealer::begin(&keys.body, &context, entropy)?;
         body.extend_from_slice(&prefix);
-        Ok(Self { header, capsule, context, blob, prefix })
+        Ok(Self { header, step, keys, blob, prefix })
     }
 
     /// Adds octets of the message; appends to `body` what is sealed of them.
@@ -200,12 +218,18 @@ impl LetterSealer {
         self.blob.finish(body)?;
         let mut head = head.to_vec();
         pad64(&mut head, 0);
-        let sealed = self.context.seal(&head, b"head").map_err(|_| SealError::Cipher)?;
+        let (keys, step) = (&self.keys, self.step.number.to_be_bytes());
+        let tag = keys.head.seal_in_place_separate_tag(keys.nonce(), Aad::empty(), &mut head);
+        let tag = tag.map_err(|_| SealError::Cipher)?;
+        let header = self.header.encode();
+        let capsule = self.step.capsule.as_slice();
         Ok(ClosedLetter {
             account: self.header.account,
-            record: [self.header.encode().as_slice(), &self.capsule, &sealed].concat(),
-            body_prefix: sha256(&[&self.prefix]),
-            body_len: sealed_len(padded).ok_or(SealError::TooLong)?,
+            record: [header.as_slice(), capsule, &step, &head, tag.as_ref()].concat(),
+            body: Arrived {
+                prefix: sha256(&[&self.prefix]),
+                length: sealed_len(padded).ok_or(SealError::TooLong)?,
+            },
         })
     }
 }
@@ -214,8 +238,7 @@ impl LetterSealer {
 pub struct ClosedLetter {
     account: AccountId,
     record: Vec<u8>,
-    body_prefix: Digest,
-    body_len: u64,
+    body: Arrived,
 }
 
 impl ClosedLetter {
@@ -226,11 +249,43 @@ impl ClosedLetter {
     /// [`SealError::TooLong`] after 2⁶⁴-1 letters.
     pub fn ingest(self, key: &SigningKey, before: &Chain) -> Result<(Vec<u8>, Chain), SealError> {
         let letter = sha256(&[&self.record]);
-        let chain = before.next(self.account, letter).map_err(|_| SealError::TooLong)?;
-        let ingest = Ingest { chain, body_prefix: self.body_prefix, body_len: self.body_len };
+        let chain = before.next(self.account, letter, &self.body);
+        let chain = chain.map_err(|_| SealError::TooLong)?;
+        let ingest = Ingest { chain, body: self.body };
         let signature = key.sign(&ingest.message(self.account, letter));
         let record = [&self.record, ingest.encode().as_slice(), &signature].concat();
         Ok((record, chain))
+    }
+}
+
+/// Which body arrived: enough to know it again without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrived {
+    /// SHA-256 of its first 56 octets: its salt and its commitment to its key.
+    pub prefix: Digest,
+    /// Octets of the sealed body.
+    pub length: u64,
+}
+
+impl Arrived {
+    fn encode(&self) -> [u8; 40] {
+        let mut out = [0; 40];
+        let source = self.prefix.0.into_iter().chain(self.length.to_be_bytes());
+        out.iter_mut().zip(source).for_each(|(to, from)| *to = from);
+        out
+    }
+
+    /// Whether a stored body is the one that arrived, as far as can be told without reading
+    /// it: its first 56 octets and its length.
+    ///
+    /// # Errors
+    /// [`OpenError::Tampered`] if not.
+    pub fn check(&self, prefix: &[u8; PREFIX_BYTES], length: u64) -> Result<(), OpenError> {
+        if sha256(&[prefix]) == self.prefix && length == self.length {
+            Ok(())
+        } else {
+            Err(OpenError::Tampered)
+        }
     }
 }
 
@@ -239,16 +294,13 @@ impl ClosedLetter {
 pub struct Ingest {
     /// Where the chain stood, this letter included.
     pub chain: Chain,
-    /// SHA-256 of the body's first 56 octets: its salt and its commitment to its key.
-    pub body_prefix: Digest,
-    /// Octets of the sealed body.
-    pub body_len: u64,
+    /// Which body it came with.
+    pub body: Arrived,
 }
 
 impl Ingest {
     fn encode(&self) -> Vec<u8> {
-        let (chain, length) = (self.chain.encode(), self.body_len.to_be_bytes());
-        [chain.as_slice(), &self.body_prefix.0, &length].concat()
+        [self.chain.encode().as_slice(), &self.body.encode()].concat()
     }
 
     fn message(&self, account: AccountId, letter: Digest) -> Vec<u8> {
@@ -260,58 +312,52 @@ impl Ingest {
         let mut reader = Reader::new(record);
         let letter = reader.all_but(INGEST_BYTES)?;
         let chain = Chain { sequence: reader.u64()?, digest: Digest(reader.array()?) };
-        let body_prefix = Digest(reader.array()?);
-        let ingest = Self { chain, body_prefix, body_len: reader.u64()? };
-        Ok((letter, ingest, reader.array()?))
-    }
-
-    /// Whether a stored body is the one that arrived, as far as can be told without reading
-    /// it: its first 56 octets and its length.
-    ///
-    /// # Errors
-    /// [`OpenError::Tampered`] if not.
-    pub fn check_body(&self, prefix: &[u8; PREFIX_BYTES], length: u64) -> Result<(), OpenError> {
-        if sha256(&[prefix]) == self.body_prefix && length == self.body_len {
-            Ok(())
-        } else {
-            Err(OpenError::Tampered)
-        }
+        let body = Arrived { prefix: Digest(reader.array()?), length: reader.u64()? };
+        Ok((letter, Self { chain, body }, reader.array()?))
     }
 }
 
-/// A head record that the cell signed, wherever in the chain it stands.
+/// What a head record says of its arrival, not yet believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Signed {
+pub struct Stated {
     account: AccountId,
     letter: Digest,
     ingest: Ingest,
+    signature: [u8; 64],
 }
 
-impl Signed {
-    /// Where the chain stands with it.
+impl Stated {
+    /// Reads it, and takes the digest that the chain is made of.
+    ///
+    /// # Errors
+    /// [`OpenError::Malformed`].
+    pub fn read(record: &[u8]) -> Result<Self, OpenError> {
+        let LetterHeader { account, .. } = LetterHeader::read(record)?;
+        let (letter, ingest, signature) = Ingest::split(record)?;
+        Ok(Self { account, letter: sha256(&[letter]), ingest, signature })
+    }
+
+    /// Where the chain stands with it. If that is signed, or a later link that follows from it
+    /// is, so is this letter.
     ///
     /// # Errors
     /// [`OpenError::Mismatch`] if it is not the next letter.
     pub fn follows(&self, before: &Chain) -> Result<Chain, OpenError> {
-        if before.next(self.account, self.letter)? == self.ingest.chain {
+        if before.next(self.account, self.letter, &self.ingest.body)? == self.ingest.chain {
             Ok(self.ingest.chain)
         } else {
             Err(OpenError::Mismatch)
         }
     }
-}
 
-/// Checks that a head record is signed by the cell: the part of [`verify_ingest`] that needs
-/// no other letter.
-///
-/// # Errors
-/// [`OpenError::Tampered`] if it was altered or not signed by `key`.
-pub fn verify_signature(record: &[u8], key: &VerifyingKey) -> Result<Signed, OpenError> {
-    let LetterHeader { account, .. } = LetterHeader::read(record)?;
-    let (letter, ingest, signature) = Ingest::split(record)?;
-    let letter = sha256(&[letter]);
-    key.verify(&ingest.message(account, letter), &signature).map_err(|_| OpenError::Tampered)?;
-    Ok(Signed { account, letter, ingest })
+    /// Whether the cell signed it, wherever in the chain it stands.
+    ///
+    /// # Errors
+    /// [`OpenError::Tampered`] if it was altered or not signed by `key`.
+    pub fn verify(&self, key: &VerifyingKey) -> Result<(), OpenError> {
+        let message = self.ingest.message(self.account, self.letter);
+        key.verify(&message, &self.signature).map_err(|_| OpenError::Tampered)
+    }
 }
 
 /// Checks that a head record is the next in the chain and signed by the cell.
@@ -324,7 +370,9 @@ pub fn verify_ingest(
     key: &VerifyingKey,
     before: &Chain,
 ) -> Result<Chain, OpenError> {
-    verify_signature(record, key)?.follows(before)
+    let stated = Stated::read(record)?;
+    stated.verify(key)?;
+    stated.follows(before)
 }
 
 /// A head record, opened.
@@ -335,26 +383,61 @@ pub struct OpenedHead {
     pub body_key: BlobKey,
     /// What was sealed as its head.
     pub head: Vec<u8>,
-    /// What the cell said; not checked here, see [`verify_ingest`].
+    /// What the cell said; not checked here, see [`Stated`].
     pub ingest: Ingest,
 }
 
-/// Opens a head record.
+/// Opens head records of one month, one after another: a run's letters cost one decapsulation.
+pub struct HeadOpener<'a> {
+    keys: &'a EpochKeys,
+    run: Option<OpenedRun>,
+}
+
+impl<'a> HeadOpener<'a> {
+    /// Opens with these keys.
+    #[must_use]
+    pub fn new(keys: &'a EpochKeys) -> Self {
+        Self { keys, run: None }
+    }
+
+    /// Whether it opens with these very keys.
+    #[must_use]
+    pub fn opens_with(&self, keys: &EpochKeys) -> bool {
+        core::ptr::eq(self.keys, keys)
+    }
+
+    /// Opens a head record.
+    ///
+    /// # Errors
+    /// [`OpenError::Mismatch`] if it is to another account or month than the keys are of;
+    /// [`OpenError::Tampered`] if it does not authenticate.
+    pub fn open(&mut self, record: &[u8]) -> Result<OpenedHead, OpenError> {
+        let header = LetterHeader::read(record)?;
+        if (header.account, header.epoch) != (self.keys.account(), self.keys.epoch()) {
+            return Err(OpenError::Mismatch);
+        }
+        let (letter, ingest, _) = Ingest::split(record)?;
+        let mut reader = Reader::new(letter);
+        let clear = reader.array()?;
+        let (capsule, step) = (reader.array()?, reader.u32()?);
+        let run = match self.run.take().filter(|run| run.is_of(&capsule, header.version)) {
+            Some(run) => run,
+            None => OpenedRun::open(self.keys, header.version, capsule)?,
+        };
+        let keys = LetterKeys::new(self.run.insert(run).secret(step)?, &clear, step)?;
+        let mut head = reader.all_but(0)?.to_vec();
+        let opened = keys.head.open_in_place(keys.nonce(), Aad::empty(), &mut head);
+        let length = opened.map_err(|_| OpenError::Tampered)?.len();
+        head.truncate(length);
+        unpad(&mut head)?;
+        Ok(OpenedHead { header, body_key: keys.body, head, ingest })
+    }
+}
+
+/// Opens one head record.
 ///
 /// # Errors
-/// [`OpenError::Mismatch`] if it is to another account, month or version than the keys are of;
-/// [`OpenError::Tampered`] if it does not authenticate.
+/// As [`HeadOpener::open`].
 pub fn open_head(record: &[u8], keys: &EpochKeys) -> Result<OpenedHead, OpenError> {
-    let header = LetterHeader::read(record)?;
-    if (header.account, header.epoch) != (keys.account(), keys.epoch()) {
-        return Err(OpenError::Mismatch);
-    }
-    let (letter, ingest, _) = Ingest::split(record)?;
-    let mut reader = Reader::new(letter);
-    let info = labelled("letter", &[reader.bytes(HEADER_BYTES)?]);
-    let mut context = keys.opening()?.receiver(&info, reader.bytes(CAPSULE_BYTES)?)?;
-    let mut head = context.open(reader.all_but(0)?, b"head")?;
-    unpad(&mut head)?;
-    let key = context.export(&[PREFIX, EXPORT].concat());
-    Ok(OpenedHead { header, body_key: BlobKey::from_secret(key), head, ingest })
+    HeadOpener::new(keys).open(record)
 }

@@ -27,6 +27,7 @@ pub mod mac;
 pub mod manifest;
 pub mod root;
 pub mod row;
+pub mod run;
 pub mod secret;
 pub mod sign;
 pub mod slot;

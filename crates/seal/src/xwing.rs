@@ -1,16 +1,15 @@
 //! The receiving half of HPKE over X-Wing, for one key and many capsules.
 //!
 //! The `hpke` crate keeps a private key as its seed and expands it again, an ML-KEM key
-//! generation, for each capsule. A fold opens thousands of letters under one key: here it is
+//! generation, for each capsule. A fold opens many runs of letters under one key: here it is
 //! expanded once, and decapsulated, as everything else, by aws-lc. Same octets, other speed;
 //! the `hpke` crate seals, opens whatever is opened once, and is this module's test peer.
 //!
-//! Invariant: opens exactly what the `hpke` crate opens, less capsules with a share of low
+//! Invariant: exports exactly what the `hpke` crate exports, less capsules with a share of low
 //! order. A wrong ML-KEM ciphertext gives a wrong secret, never an error of its own (implicit
-//! rejection), so that only the AEAD's tag tells. Secrets are zeroed when dropped.
+//! rejection), so that only a letter's tag tells. Secrets are zeroed when dropped.
 //! Refs: draft-connolly-cfrg-xwing-kem §5; draft-ietf-hpke-pq-03; RFC 9180 §4, §5; FIPS 203.
 
-use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::agreement::{PrivateKey, UnparsedPublicKey, X25519, agree};
 use aws_lc_rs::digest::{Context, SHA3_256};
 use aws_lc_rs::hmac::HMAC_SHA256;
@@ -63,14 +62,21 @@ impl OpeningKey {
         Ok(Self { lattice: lattice.map_err(refused)?, curve, curve_public })
     }
 
-    /// The receiver's HPKE context for `info` and `capsule`.
+    /// What the receiver's HPKE context for `info` and `capsule` exports for `context`
+    /// (RFC 9180 §5.1 `KeyScheduleR` with neither `psk` nor `psk_id`, §5.3).
     ///
     /// # Errors
     /// [`OpenError::Malformed`] unless the capsule has its length, [`OpenError::Tampered`] if
     /// its share is of low order.
-    pub(crate) fn receiver(&self, info: &[u8], capsule: &[u8]) -> Result<Receiver, OpenError> {
+    pub(crate) fn export(
+        &self,
+        info: &[u8],
+        capsule: &[u8],
+        context: &[u8],
+    ) -> Result<Secret<32>, OpenError> {
         let capsule = capsule.try_into().map_err(|_| OpenError::Malformed)?;
-        Receiver::schedule(&self.decapsulate(capsule)?, info)
+        let exporter = exporter(&self.decapsulate(capsule)?, info);
+        Ok(labelled_expand(&exporter, b"sec", context))
     }
 
     /// X-Wing's shared secret (draft-connolly-cfrg-xwing-kem §5.5).
@@ -104,54 +110,13 @@ fn expanded(seed: &[u8; 64]) -> Zeroizing<[u8; 2400]> {
     Zeroizing::new(key.to_expanded_bytes().into())
 }
 
-/// A receiver's HPKE context, base mode.
-pub(crate) struct Receiver {
-    key: LessSafeKey,
-    base_nonce: Secret<12>,
-    exporter: Secret<32>,
-    sequence: u64,
-}
-
-impl Receiver {
-    /// `KeyScheduleR` (RFC 9180 §5.1), with neither `psk` nor `psk_id`.
-    fn schedule(shared: &Secret<32>, info: &[u8]) -> Result<Self, OpenError> {
-        let nobody = labelled_extract(b"", b"psk_id_hash", b"");
-        let info = labelled_extract(b"", b"info_hash", info);
-        let context = [BASE.as_slice(), &nobody, &info].concat();
-        let secret = Secret::take(&mut labelled_extract(shared.expose(), b"secret", b""));
-        let key: Secret<32> = labelled_expand(&secret, b"key", &context);
-        let key = UnboundKey::new(&CHACHA20_POLY1305, key.expose());
-        Ok(Self {
-            key: LessSafeKey::new(key.map_err(|_| OpenError::Tampered)?),
-            base_nonce: labelled_expand(&secret, b"base_nonce", &context),
-            exporter: labelled_expand(&secret, b"exp", &context),
-            sequence: 0,
-        })
-    }
-
-    /// `ContextR.Open` (RFC 9180 §5.2): the next message of the sender.
-    ///
-    /// # Errors
-    /// [`OpenError::Tampered`] if it does not authenticate; the context stays where it was.
-    pub(crate) fn open(&mut self, sealed: &[u8], aad: &[u8]) -> Result<Vec<u8>, OpenError> {
-        let next = self.sequence.checked_add(1).ok_or(OpenError::Tampered)?;
-        // RFC 9180 §5.2, ComputeNonce: the counter in the last octets.
-        let mut nonce = *self.base_nonce.expose();
-        let counter = self.sequence.to_be_bytes();
-        nonce.iter_mut().rev().zip(counter.iter().rev()).for_each(|(to, from)| *to ^= from);
-        let mut plain = sealed.to_vec();
-        let nonce = Nonce::assume_unique_for_key(nonce);
-        let opened = self.key.open_in_place(nonce, Aad::from(aad), &mut plain);
-        let length = opened.map_err(|_| OpenError::Tampered)?.len();
-        plain.truncate(length);
-        self.sequence = next;
-        Ok(plain)
-    }
-
-    /// `Context.Export` (RFC 9180 §5.3).
-    pub(crate) fn export<const N: usize>(&self, context: &[u8]) -> Secret<N> {
-        labelled_expand(&self.exporter, b"sec", context)
-    }
+/// RFC 9180 §5.1: the `exporter_secret`.
+fn exporter(shared: &Secret<32>, info: &[u8]) -> Secret<32> {
+    let nobody = labelled_extract(b"", b"psk_id_hash", b"");
+    let info = labelled_extract(b"", b"info_hash", info);
+    let context = [BASE.as_slice(), &nobody, &info].concat();
+    let secret = Secret::take(&mut labelled_extract(shared.expose(), b"secret", b""));
+    labelled_expand(&secret, b"exp", &context)
 }
 
 /// RFC 9180 §4.
@@ -159,13 +124,9 @@ fn labelled_extract(salt: &[u8], label: &[u8], input: &[u8]) -> [u8; 32] {
     HmacKey::new(salt).mac(&[VERSION, SUITE, label, input])
 }
 
-/// RFC 9180 §4.
-fn labelled_expand<const N: usize>(key: &Secret<32>, label: &[u8], context: &[u8]) -> Secret<N> {
-    const { assert!(N <= 255 * 32, "RFC 5869 §2.3 limits the output to 255 blocks") };
-    // The length is a u16; N is below its limit.
-    let [.., high, low] = N.to_be_bytes();
-    let length = [high, low];
-    let info = [length.as_slice(), VERSION, SUITE, label, context];
+/// RFC 9180 §4, for 32 octets.
+fn labelled_expand(key: &Secret<32>, label: &[u8], context: &[u8]) -> Secret<32> {
+    let info = [&[0, 32], VERSION.as_slice(), SUITE, label, context];
     Secret::filled(|out| expand(HMAC_SHA256, key.expose(), &info, out))
 }
 

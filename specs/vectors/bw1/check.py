@@ -64,7 +64,7 @@ def open_blob(ik, ctx, blob):  # §9.1
             return out
 
 
-def unpad(padded):  # §7.1
+def unpad(padded):  # §7.2
     text = padded.rstrip(b"\0")
     assert len(padded) % 64 == 0 and text[-1:] == b"\x80" and len(padded) - len(text) < 64
     return text[:-1]
@@ -174,16 +174,24 @@ def mail():
     v = load("mail")
     account, ek, names = v["names"]["account"], v["epoch"]["ek"], v["names"]
     place = account + u32(names["epoch"]) + u32(names["version"])
-    f = Fields(v["head_record"])  # §7.1
-    assert f(12) == b"BWLETTER" + u16(1) + u16(1) and f(16) == account and f(16) == v["letter"]
-    assert f(8) == place[16:] and f.number(8) == v["arrived"]
+    f = Fields(v["head_record"])  # §7.2
+    header = f(60)
+    assert header[:12] == b"BWLETTER" + u16(1) + u16(1) and header[12:44] == account + v["letter"]
+    assert header[44:] == place[16:] + u64(v["arrived"])
     f(1120)
-    f(len(v["head_record"]) - f.at - 144)
+    number = f.number(4)
+    secret = v["run_secret"]  # §7.1: what the capsule's HPKE context exports
+    for _ in range(number):
+        secret = X(secret, "run next", b"", 32)
+    keys = X(secret, "letter", header + u32(number), 76)
+    sealed = f(len(v["head_record"]) - f.at - 144)
+    assert number == 2 and keys[:32] == v["ik"]
+    assert unpad(AESGCM(keys[32:64]).decrypt(keys[64:], sealed, b"")) == v["head"]
     letter = H(v["head_record"][: f.at])
-    ingest = f(80)  # §7.3
+    ingest = f(80)  # §7.4
     start = H(b"bailiwick.v1 chain start\0", account)
     assert v["chain_before"] == u64(0) + start
-    chain = H(b"bailiwick.v1 chain\0", account, u64(1), start, letter)
+    chain = H(b"bailiwick.v1 chain\0", account, u64(1), start, letter, ingest[40:])
     assert v["chain"] == u64(1) + chain == ingest[:40]
     body = v["body_record"]
     assert ingest[40:] == H(body[:56]) + u64(len(body))
@@ -192,7 +200,7 @@ def mail():
     plain = open_blob(v["ik"], b"bailiwick.v1 body\0" + account + v["letter"], body)
     length = len(v["message"])
     e = length.bit_length() - 1
-    step = 1 << (e - e.bit_length())  # §7.2
+    step = 1 << (e - e.bit_length())  # §7.3
     assert plain == v["message"].ljust(-(-length // step) * step, b"\0")
     value, table = v["row_value"], u16(v["table"])  # §8
     aad = b"BWROW1\0\0" + place + u64(v["row"]) + u64(v["modseq"]) + table + bytes(6)

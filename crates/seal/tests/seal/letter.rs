@@ -4,8 +4,10 @@ use seal::OpenError;
 use seal::blob::{self, BlobOpener};
 use seal::epoch::{self, EpochKeys};
 use seal::letter::{
-    Chain, HEADER_BYTES, INGEST_BYTES, LetterSealer, open_head, padme, verify_ingest,
+    Chain, HEADER_BYTES, HeadOpener, INGEST_BYTES, LetterSealer, Stated, open_head, padme,
+    verify_ingest,
 };
+use seal::run::{Run, STEPS_MAX, Step};
 use seal::sign::SigningKey;
 use vocab::{AccountId, Epoch, EpochVersion, LetterId, Timestamp};
 
@@ -27,12 +29,19 @@ struct Arrived {
     chain: Chain,
 }
 
+fn run(keys: &EpochKeys) -> Run {
+    Run::begin(&keys.public(Timestamp(0)), &fixed("run")).unwrap()
+}
+
 fn arrive(keys: &EpochKeys, cell: &SigningKey, before: &Chain, id: u8, text: &[u8]) -> Arrived {
+    place(run(keys).step().unwrap(), cell, before, id, text)
+}
+
+fn place(step: Step, cell: &SigningKey, before: &Chain, id: u8, text: &[u8]) -> Arrived {
     let entropy = fixed("letter");
     let mut body = Vec::new();
-    let to = keys.public(Timestamp(0));
     let mut sealer =
-        LetterSealer::begin(LetterId([id; 16]), NOW, &to, &entropy, &mut body).unwrap();
+        LetterSealer::begin(LetterId([id; 16]), NOW, step, &entropy, &mut body).unwrap();
     for piece in text.chunks(5000) {
         sealer.push(piece, &mut body).unwrap();
     }
@@ -58,7 +67,7 @@ fn a_letter_is_opened_head_first_and_its_body_at_any_place() {
     assert_eq!((opened.header.account, opened.header.letter), (account(), LetterId([1; 16])));
     assert_eq!((opened.header.epoch, opened.header.arrived), (Epoch(323), NOW));
     let prefix = letter.body.first_chunk().unwrap();
-    opened.ingest.check_body(prefix, letter.body.len() as u64).unwrap();
+    opened.ingest.body.check(prefix, letter.body.len() as u64).unwrap();
     let context = blob::body_context(account(), LetterId([1; 16]));
     let plain = blob::open(&opened.body_key, &context, &letter.body).unwrap();
     assert_eq!(plain.len() as u64, padme(100_000));
@@ -94,7 +103,8 @@ fn an_altered_head_is_noticed_by_its_key_and_by_its_signature() {
     let start = Chain::start(account());
     let letter = arrive(&keys, &cell, &start, 1, b"text");
     let sealed = letter.head.len() - INGEST_BYTES;
-    let places = [12, 28, 44, 51, 52, 59, HEADER_BYTES, 1147, 1148, 1178, 1180, sealed - 1];
+    let places =
+        [12, 28, 44, 51, 52, 59, HEADER_BYTES, 1147, 1148, 1178, 1180, 1183, 1184, sealed - 1];
     for altered in flips(&letter.head, &places) {
         assert!(open_head(&altered, &keys).is_err());
         assert_eq!(verify_ingest(&altered, &cell.public(), &start), Err(OpenError::Tampered));
@@ -104,7 +114,7 @@ fn an_altered_head_is_noticed_by_its_key_and_by_its_signature() {
     {
         assert_eq!(verify_ingest(&altered, &cell.public(), &start), Err(OpenError::Tampered));
     }
-    for length in [0, 7, 59, 1179, INGEST_BYTES, letter.head.len() - 1] {
+    for length in [0, 7, 59, 1179, 1183, 1184, INGEST_BYTES, letter.head.len() - 1] {
         assert!(open_head(&letter.head[..length], &keys).is_err());
         assert!(verify_ingest(&letter.head[..length], &cell.public(), &start).is_err());
     }
@@ -129,9 +139,9 @@ fn letters_put_in_taken_out_or_exchanged_break_the_chain() {
     let opened = open_head(&first.head, &keys).unwrap();
     let other = second.body.first_chunk().unwrap();
     let length = second.body.len() as u64;
-    assert_eq!(opened.ingest.check_body(other, length), Err(OpenError::Tampered));
+    assert_eq!(opened.ingest.body.check(other, length), Err(OpenError::Tampered));
     let own = first.body.first_chunk().unwrap();
-    assert_eq!(opened.ingest.check_body(own, length + 1), Err(OpenError::Tampered));
+    assert_eq!(opened.ingest.body.check(own, length + 1), Err(OpenError::Tampered));
     assert_eq!(Chain::decode(&second.chain.encode()).unwrap(), second.chain);
     assert_ne!(start, Chain::start(AccountId([1; 16])));
 }
@@ -168,4 +178,78 @@ fn what_arrives_goes_to_the_month_that_has_begun() {
     assert_eq!(chosen(epoch::begins(Epoch(324)).0), Some((324, 1)));
     assert_eq!(chosen(u64::MAX), Some((324, 1)), "the last month has no end");
     assert!(epoch::arrival_epoch(&epochs[..1], NOW).is_none());
+}
+
+#[test]
+fn a_runs_letters_open_in_any_order_and_alone() {
+    let (keys, cell) = (month("month"), cell());
+    let start = Chain::start(account());
+    let mut run = run(&keys);
+    let letters: Vec<_> =
+        (0..10).map(|id| place(run.step().unwrap(), &cell, &start, id, &pattern(9, id))).collect();
+    let mut opener = HeadOpener::new(&keys);
+    for at in [3, 0, 9, 9, 1, 8] {
+        let letter = &letters[at];
+        let id = LetterId([u8::try_from(at).unwrap(); 16]);
+        for opened in [opener.open(&letter.head), open_head(&letter.head, &keys)] {
+            let opened = opened.unwrap();
+            assert_eq!(
+                (opened.header.letter, opened.head.as_slice()),
+                (id, b"the head".as_slice())
+            );
+            let context = blob::body_context(account(), id);
+            let plain = blob::open(&opened.body_key, &context, &letter.body).unwrap();
+            assert!(plain.starts_with(&pattern(9, u8::try_from(at).unwrap())));
+            // No other letter of the run opens with its key.
+            let other = &letters[(at + 1) % 10].body;
+            assert!(blob::open(&opened.body_key, &context, other).is_err());
+        }
+    }
+    // A letter that does not open does not keep its run's others from opening.
+    let mut altered = letters[4].head.clone();
+    altered[HEADER_BYTES + 1] ^= 1;
+    assert!(opener.open(&altered).is_err());
+    assert!(opener.open(&letters[5].head).is_ok());
+}
+
+#[test]
+fn a_run_ends_and_no_step_beyond_its_end_is_read() {
+    let (keys, cell) = (month("month"), cell());
+    let mut run = run(&keys);
+    let steps: Vec<_> = core::iter::from_fn(|| run.step()).collect();
+    assert_eq!(steps.len(), STEPS_MAX as usize);
+    assert!(run.step().is_none());
+    let last = steps.into_iter().last().unwrap();
+    let letter = place(last, &cell, &Chain::start(account()), 1, b"text");
+    assert!(open_head(&letter.head, &keys).is_ok());
+    let number = HEADER_BYTES + 1120..HEADER_BYTES + 1124;
+    assert_eq!(letter.head[number.clone()], (STEPS_MAX - 1).to_be_bytes());
+    for step in [STEPS_MAX, u32::MAX] {
+        let mut beyond = letter.head.clone();
+        beyond[number.clone()].copy_from_slice(&step.to_be_bytes());
+        assert!(matches!(open_head(&beyond, &keys), Err(OpenError::Malformed)));
+    }
+}
+
+#[test]
+fn the_last_links_signature_stands_for_all_before_it_and_for_their_bodies() {
+    let (keys, cell) = (month("month"), cell());
+    let start = Chain::start(account());
+    let first = arrive(&keys, &cell, &start, 1, b"one");
+    let second = arrive(&keys, &cell, &first.chain, 2, b"two");
+    let last = Stated::read(&second.head).unwrap();
+    last.verify(&cell.public()).unwrap();
+    assert_eq!(
+        last.follows(&Stated::read(&first.head).unwrap().follows(&start).unwrap()),
+        Ok(second.chain)
+    );
+    // Whatever is altered in the first but its signature: it, or the last, does not follow.
+    let signature = first.head.len() - 64;
+    for altered in flips(&first.head, &(0..signature).collect::<Vec<_>>()) {
+        let followed = Stated::read(&altered).and_then(|stated| stated.follows(&start));
+        assert!(followed.and_then(|chain| last.follows(&chain)).is_err());
+    }
+    for altered in flips(&first.head, &(signature..first.head.len()).collect::<Vec<_>>()) {
+        assert!(Stated::read(&altered).unwrap().verify(&cell.public()).is_err());
+    }
 }

@@ -14,6 +14,7 @@ use seal::letter::{LetterSealer, OpenedHead};
 use seal::mac::HmacKey;
 use seal::root::{MasterKey, RootKey};
 use seal::row::RowKeys;
+use seal::run::{Run, Step};
 use seal::sign::SigningKey;
 use seal::slot::{SlotKey, Unlocker};
 use seal::unlock::Unlocked;
@@ -52,6 +53,8 @@ secrets!(
     HolderKey,
     Identity,
     LetterSealer,
+    Run,
+    Step,
     MasterKey,
     OpenedHead,
     RootKey,

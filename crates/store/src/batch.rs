@@ -16,6 +16,9 @@ pub const BATCH_OPS_MAX: usize = 65_536;
 /// The most value octets in one batch: 192 MiB.
 pub const BATCH_BYTES_MAX: usize = 192 << 20;
 
+/// The most value octets in a batch that may go into the reserve.
+pub const ROOM_BYTES_MAX: usize = 4 << 20;
+
 /// A value handed over in pieces, so that nobody has to join them first.
 #[derive(Debug, Clone, Default)]
 pub struct Fragments(pub(crate) Vec<Bytes>);
@@ -91,13 +94,21 @@ pub struct Batch {
     pub(crate) ops: BTreeMap<(RecordKind, Row), Op>,
     pub(crate) absent: Vec<(RecordKind, Row)>,
     pub(crate) change: Option<u64>,
+    makes_room: bool,
     too_large: bool,
 }
 
 impl Batch {
     /// An empty batch for `account`.
     pub fn new(account: AccountId) -> Self {
-        Self { account, ops: BTreeMap::new(), absent: Vec::new(), change: None, too_large: false }
+        Self {
+            account,
+            ops: BTreeMap::new(),
+            absent: Vec::new(),
+            change: None,
+            makes_room: false,
+            too_large: false,
+        }
     }
 
     /// Writes `value` under `kind` and `row`, over what was there. The value is at most
@@ -133,6 +144,25 @@ impl Batch {
         self
     }
 
+    /// What this writes is a step of deleting: on a full disk it may go into the upper half of the
+    /// reserve, as long as it puts [`ROOM_BYTES_MAX`] octets at most.
+    pub fn to_make_room(mut self) -> Self {
+        self.makes_room = true;
+        self
+    }
+
+    pub(crate) fn makes_room(&self) -> bool {
+        self.makes_room && self.bytes() <= ROOM_BYTES_MAX
+    }
+
+    /// The octets it puts.
+    fn bytes(&self) -> usize {
+        self.ops.values().fold(0, |sum, op| match op {
+            Op::Put { value, .. } => sum.saturating_add(value.len()),
+            Op::Delete => sum,
+        })
+    }
+
     /// Whether nothing has been put or deleted yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -146,13 +176,9 @@ impl Batch {
     }
 
     pub(crate) fn check(&self) -> Result<(), CommitError> {
-        let bytes = self.ops.values().fold(0_usize, |sum, op| match op {
-            Op::Put { value, .. } => sum.saturating_add(value.len()),
-            Op::Delete => sum,
-        });
         let fits = self.ops.len() <= BATCH_OPS_MAX
             && self.absent.len() <= BATCH_OPS_MAX
-            && bytes <= BATCH_BYTES_MAX;
+            && self.bytes() <= BATCH_BYTES_MAX;
         if fits && !self.too_large { Ok(()) } else { Err(CommitError::TooLarge) }
     }
 }

@@ -4,6 +4,7 @@
 //! file is there after a power cut once the call returns.
 //! Refs: docs/adr/0003-store.md.
 
+use crate::format::{len64, size};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -18,6 +19,34 @@ pub(crate) struct Disk {
     pub(crate) root: PathBuf,
     #[cfg(test)]
     pub(crate) faults: std::sync::Arc<faults::Faults>,
+}
+
+/// Octets that are read at a place: an open file, or what was read of one.
+pub(crate) trait ReadAt {
+    fn len(&self) -> io::Result<u64>;
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
+}
+
+impl ReadAt for &[u8] {
+    fn len(&self) -> io::Result<u64> {
+        Ok(len64((**self).len()))
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        let from = self.get(size(offset)..).and_then(|rest| rest.get(..buf.len()));
+        buf.copy_from_slice(from.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+}
+
+impl ReadAt for DataFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_exact_at(buf, offset)
+    }
 }
 
 /// One open file.
@@ -121,14 +150,6 @@ pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
 }
 
 impl DataFile {
-    pub(crate) fn len(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.len())
-    }
-
-    pub(crate) fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        self.file.read_exact_at(buf, offset)
-    }
-
     pub(crate) fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         #[cfg(test)]
         if let Err(error) = self.faults.check(faults::Act::Write) {

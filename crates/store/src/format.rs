@@ -122,7 +122,7 @@ pub(crate) enum RecordType {
 }
 
 impl RecordType {
-    fn from_u8(value: u8) -> Option<Self> {
+    pub(crate) fn from_u8(value: u8) -> Option<Self> {
         [Self::Commit, Self::Carry, Self::Hold, Self::Release, Self::End]
             .into_iter()
             .find(|kind| *kind as u8 == value)

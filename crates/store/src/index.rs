@@ -37,7 +37,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    fn decode(bytes: &[u8]) -> Result<Self, IndexError> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, IndexError> {
         let mut fields = Fields(bytes);
         let place = Place::decode(&mut fields).ok_or(IndexError::Entry)?;
         let inline = match (fields.0.len(), place.len) {

@@ -11,6 +11,7 @@
 mod append;
 mod batch;
 mod block;
+pub mod check;
 mod checkpoint;
 mod disk;
 mod effects;
@@ -28,9 +29,11 @@ mod writer;
 mod tests;
 
 pub use append::{Append, Change, CommitError};
-pub use batch::{BATCH_BYTES_MAX, BATCH_OPS_MAX, Batch, Fragments, VALUE_BYTES_MAX};
+pub use batch::{
+    BATCH_BYTES_MAX, BATCH_OPS_MAX, Batch, Fragments, ROOM_BYTES_MAX, VALUE_BYTES_MAX,
+};
 pub use preserve::{HOLD_ROWS_MAX, Held, HeldRow, HoldId, Preserve};
-pub use read::{Read, ReadError, Scan, Usage};
+pub use read::{Part, Read, ReadError, Scan, Usage};
 
 pub(crate) use shared::Shared;
 
@@ -56,8 +59,9 @@ pub struct Options {
     /// reads them in one go. At most 64 KiB. Default: 2048.
     pub inline_bytes: usize,
     /// Commits that put anything are refused while less than this is free on the disk, in
-    /// octets. It is what deleting and compaction then work in: with less than a few segments'
-    /// worth, a disk that is full to the last octet cannot be emptied. Default: 256 MiB.
+    /// octets. It is what deleting, what leads to it ([`Batch::to_make_room`]) and compaction then
+    /// work in: with less than a few segments' worth, a disk that is full to the last octet cannot
+    /// be emptied. Default: 256 MiB.
     pub reserve_bytes: u64,
     /// The index is synced after this many octets of journal, or a few seconds. Default: 32 MiB.
     pub checkpoint_bytes: u64,
@@ -361,7 +365,7 @@ fn holds_anything_else(root: &Path) -> io::Result<bool> {
     Ok(false)
 }
 
-fn read_version(format: &[u8]) -> Option<u32> {
+pub(crate) fn read_version(format: &[u8]) -> Option<u32> {
     let text = str::from_utf8(format).ok()?;
     let version = text.strip_prefix("bailiwick store\nversion ")?.split('\n').next()?;
     version.parse().ok().filter(|version| *version > 0)

@@ -6,6 +6,7 @@
 //! Refs: specs/store-journal.md §6.
 
 use crate::Shared;
+use crate::disk::ReadAt as _;
 use crate::format::{Place, key, size};
 use crate::index::{IndexError, RowIter};
 use crate::preserve::row_of;
@@ -57,6 +58,14 @@ pub struct Read {
     pub(crate) shared: Arc<Shared>,
 }
 
+/// Some octets of a value.
+pub struct Part {
+    /// Those octets.
+    pub octets: Bytes,
+    /// How many the whole value has.
+    pub total: u64,
+}
+
 impl Read {
     /// The row's value, checked; `None` if there is no such row.
     ///
@@ -74,8 +83,9 @@ impl Read {
         })
     }
 
-    /// The octets `range` of the row's value, cut off at its end. Not checked against the
-    /// checksum, which covers whole values: the seal of what is inside has to tell.
+    /// The octets `range` of the row's value, cut off at its end, and how many it has. Not
+    /// checked against the checksum, which covers whole values: the seal of what is inside has
+    /// to tell.
     ///
     /// # Errors
     /// See [`ReadError`].
@@ -85,20 +95,22 @@ impl Read {
         kind: RecordKind,
         row: Row,
         range: Range<u64>,
-    ) -> Result<Option<Bytes>, ReadError> {
+    ) -> Result<Option<Part>, ReadError> {
         let key = key(account, kind.table(), row.0);
         let entry = || Ok(self.shared.index.row(&key)?.map(|entry| (entry.place, entry.inline)));
         let Some(found) = locate(&self.shared, entry)? else { return Ok(None) };
-        let end = range.end.min(u64::from(found.place().len));
+        let total = u64::from(found.place().len);
+        let end = range.end.min(total);
         let start = range.start.min(end);
-        match found {
-            Found::Here(_, value) => Ok(Some(value.slice(size(start)..size(end)))),
+        let octets = match found {
+            Found::Here(_, value) => value.slice(size(start)..size(end)),
             Found::There(segment, place) => {
                 let mut out = vec![0; size(end - start)];
                 segment.file.read_exact_at(&mut out, place.offset + start)?;
-                Ok(Some(out.into()))
+                out.into()
             }
-        }
+        };
+        Ok(Some(Part { octets, total }))
     }
 
     /// The length of the row's value in octets; `None` if there is no such row.

@@ -5,7 +5,7 @@
 //! Refs: specs/store-journal.md §7.
 
 use crate::checkpoint::Checkpoint;
-use crate::disk::Disk;
+use crate::disk::{Disk, ReadAt as _};
 use crate::effects::{Books, Effects, Ledger, Values, cost};
 use crate::format::{Directory, KEY_LEN, Place, RECORD_HEADER_LEN, RecordHeader, Value, len64};
 use crate::index::{Index, IndexError};
@@ -177,6 +177,9 @@ impl Recovery<'_> {
         from: u64,
         is_last: bool,
     ) -> Result<bool, OpenError> {
+        if from > segment.size {
+            return Err(OpenError::Damaged { segment: segment.id, offset: from });
+        }
         let mut walk = match from {
             0 => Walk::new(segment),
             offset => Walk::from(segment, offset, self.books.seq),
@@ -298,7 +301,7 @@ impl Recovery<'_> {
 
 /// Looks for a record that was written when record `seq` was already on disk: proof that what
 /// stands in `seq`'s place was damaged later, and was not merely never finished.
-fn synced_record(segment: u64, at: u64, part: &[u8], seq: u64) -> Option<u64> {
+pub(crate) fn synced_record(segment: u64, at: u64, part: &[u8], seq: u64) -> Option<u64> {
     let misaligned = usize::try_from(at.next_multiple_of(8) - at).unwrap_or(0);
     let headers = part.get(misaligned..)?.windows(RECORD_HEADER_LEN).step_by(8);
     headers.zip((at.next_multiple_of(8)..).step_by(8)).find_map(|(bytes, offset)| {

@@ -5,7 +5,7 @@
 //! Refs: specs/store-journal.md §2, §3.
 
 use crate::ReadError;
-use crate::disk::{DataFile, Disk};
+use crate::disk::{DataFile, Disk, ReadAt};
 use crate::format::{
     Directory, END_LEN, Place, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader,
     Value, len64, size,
@@ -19,11 +19,11 @@ pub(crate) const STOPGAP_BYTES: u64 = 4 << 20;
 const STEP: usize = 256 << 10;
 
 /// One open segment.
-pub(crate) struct Segment {
+pub(crate) struct Segment<F = DataFile> {
     pub(crate) id: u64,
     pub(crate) size: u64,
     pub(crate) first_seq: u64,
-    pub(crate) file: DataFile,
+    pub(crate) file: F,
 }
 
 /// Where the first record of a segment starts.
@@ -65,15 +65,22 @@ impl Spare {
 impl Segment {
     /// Opens a segment that is there; `None` if its header is not one.
     pub(crate) fn open(disk: &Disk, id: u64) -> io::Result<Option<Self>> {
-        let file = disk.open(&path(disk, id))?;
+        let segment = Self::on(disk.open(&path(disk, id))?)?;
+        Ok(segment.filter(|segment| segment.id == id))
+    }
+}
+
+impl<F: ReadAt> Segment<F> {
+    /// The segment that these octets are; `None` if their header is not one, or they are fewer
+    /// than it says.
+    pub(crate) fn on(file: F) -> io::Result<Option<Self>> {
         let mut bytes = [0; SEGMENT_HEADER_LEN];
-        let long_enough = file.len()? >= first_offset();
-        if long_enough {
+        let len = file.len()?;
+        if len >= first_offset() {
             file.read_exact_at(&mut bytes, 0)?;
         }
-        let header = SegmentHeader::decode(&bytes)
-            .filter(|header| header.id == id && file.len().is_ok_and(|len| len >= header.size));
-        Ok(header.map(|header| Self { id, size: header.size, first_seq: header.first_seq, file }))
+        let header = SegmentHeader::decode(&bytes).filter(|header| len >= header.size);
+        Ok(header.map(|SegmentHeader { id, size, first_seq }| Self { id, size, first_seq, file }))
     }
 
     /// Reads the octets of a value, unchecked.
@@ -111,28 +118,28 @@ pub(crate) struct Record {
 }
 
 /// A walk through a segment's records.
-pub(crate) struct Walk<'a> {
-    segment: &'a Segment,
+pub(crate) struct Walk<'a, F = DataFile> {
+    segment: &'a Segment<F>,
     pub(crate) offset: u64,
     /// The sequence the next record must have.
     pub(crate) seq: u64,
 }
 
-impl<'a> Walk<'a> {
+impl<'a, F: ReadAt> Walk<'a, F> {
     /// From the first record on.
-    pub(crate) fn new(segment: &'a Segment) -> Self {
+    pub(crate) fn new(segment: &'a Segment<F>) -> Self {
         Self { segment, offset: first_offset(), seq: segment.first_seq }
     }
 
     /// From a record's start on.
-    pub(crate) fn from(segment: &'a Segment, offset: u64, seq: u64) -> Self {
+    pub(crate) fn from(segment: &'a Segment<F>, offset: u64, seq: u64) -> Self {
         Self { segment, offset, seq }
     }
 
     /// The next record; `None` where the octets are not one.
     pub(crate) fn next(&mut self) -> io::Result<Option<Record>> {
         let (segment, offset) = (self.segment, self.offset);
-        let directory_at = offset + len64(RECORD_HEADER_LEN);
+        let directory_at = offset.saturating_add(len64(RECORD_HEADER_LEN));
         if directory_at > segment.size {
             return Ok(None);
         }
@@ -161,7 +168,7 @@ impl<'a> Walk<'a> {
             }
         }
         self.offset = end;
-        self.seq += 1;
+        self.seq = header.seq.saturating_add(1);
         Ok(Some(Record { directory, values_at }))
     }
 }

@@ -91,6 +91,12 @@ impl Shared {
         self.disk.free_bytes().is_ok_and(|free| free >= self.options.reserve_bytes)
     }
 
+    /// Whether what leads to deleting may still be written: half of the reserve is left for the
+    /// deleting itself, and for compaction.
+    pub(crate) fn has_room_to_delete(&self) -> bool {
+        self.disk.free_bytes().is_ok_and(|free| free >= self.options.reserve_bytes / 2)
+    }
+
     pub(crate) fn has_spare(&self) -> bool {
         hold(&self.spare).is_some()
     }

@@ -153,6 +153,24 @@ fn the_reserve_is_kept_for_deleting() {
     assert_eq!(rows(&store), [2]);
 }
 
+#[test]
+fn what_leads_to_deleting_takes_half_of_the_reserve_at_most() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, disk) = open(dir.path());
+    let mark = |row, octets: usize| {
+        let batch = Batch::new(ACCOUNT).put(BODY, Row(row), vec![1; octets]).to_make_room();
+        store.append().commit_blocking(batch).map(|change| change.seq)
+    };
+    disk.faults.set_free(Some(1 << 19));
+    assert_eq!(put(&store, 1, 100), Err(CommitError::Full));
+    assert_eq!(mark(1, 100), Ok(1));
+    assert_eq!(mark(2, (4 << 20) + 1), Err(CommitError::Full));
+    disk.faults.set_free(Some((1 << 19) - 1));
+    assert_eq!(mark(2, 100), Err(CommitError::Full));
+    let deletes = Batch::new(ACCOUNT).delete(BODY, Row(1));
+    assert!(store.append().commit_blocking(deletes).is_ok());
+}
+
 /// `(name, octets)` of every line of the vectors that is not a comment.
 fn vectors() -> Vec<(&'static str, Vec<u8>)> {
     let text = include_str!("../../../specs/vectors/store-journal.txt");

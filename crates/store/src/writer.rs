@@ -286,8 +286,10 @@ impl Writer {
         batch: Batch,
         reply: Reply<Change>,
     ) -> Result<(), (CommitError, Reply<Change>)> {
-        // Without room, what only deletes still gets through: it is how room is made.
-        if !room && batch.ops.values().any(|op| matches!(op, Op::Put { .. })) {
+        // Without room, what only deletes still gets through, and what leads to it: it is how room
+        // is made.
+        let puts = || batch.ops.values().any(|op| matches!(op, Op::Put { .. }));
+        if !room && puts() && !(batch.makes_room() && shared.has_room_to_delete()) {
             return Err((CommitError::Full, reply));
         }
         let account = batch.account;

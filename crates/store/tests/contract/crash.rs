@@ -1,74 +1,37 @@
 //! A process killed amid commits, a hundred times: every row it acknowledged is there.
 
-use crate::{BODY, octets, small};
+use crate::written::{BODY, ROWS, WRITERS, account, options, value};
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read as _, Write as _};
-use std::path::Path;
+use std::io::{BufRead, BufReader, Read as _};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use store::{Batch, Options, Store};
-use vocab::{AccountId, Row};
+use store::{Options, Store};
+use vocab::Row;
 
 const KILLS: u64 = 100;
-const WRITERS: u64 = 6;
-/// Each writer goes round so many rows, so that most of what is written dies and is compacted.
-const ROWS: u64 = 16;
 
-fn account(writer: u64) -> AccountId {
-    AccountId([u8::try_from(writer).unwrap(); 16])
-}
-
-fn value(writer: u64, count: u64) -> Vec<u8> {
-    let mut value = count.to_be_bytes().to_vec();
-    let len = if count.is_multiple_of(7) { 9_000 } else { 150 };
-    value.extend(octets(writer ^ count << 8, len));
-    value
-}
-
-/// Not a test of its own: the process that is killed. It learns its directory from its input.
-#[test]
-#[ignore = "run by a_kill_loses_nothing_acknowledged"]
-fn the_process_that_is_killed() {
-    let mut dir = String::new();
-    std::io::stdin().read_line(&mut dir).unwrap();
-    let options = Options { inline_bytes: 64, ..small() };
-    let store = Store::open(Path::new(dir.trim()), options).unwrap();
-    std::thread::scope(|scope| {
-        for writer in 0..WRITERS {
-            let (append, read) = (store.append(), store.read());
-            scope.spawn(move || {
-                let mut count = read.change(account(writer)).unwrap();
-                loop {
-                    count += 1;
-                    let row = Row(count % ROWS);
-                    let mut batch =
-                        Batch::new(account(writer)).put(BODY, row, value(writer, count));
-                    if count.is_multiple_of(5) {
-                        batch = batch.delete(BODY, Row((count + 1) % ROWS));
-                    }
-                    append.commit_blocking(batch).unwrap();
-                    let line = format!("acknowledged {writer} {count}\n");
-                    std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
-                }
-            });
-        }
-    });
+/// The example `committer`, which cargo builds with the tests.
+fn committer() -> PathBuf {
+    let deps = std::env::current_exe().unwrap();
+    let path = deps.parent().unwrap().parent().unwrap().join("examples/committer");
+    assert!(path.exists(), "build it: cargo build -p bailiwick-store --example committer");
+    path
 }
 
 /// Runs the child until it has acknowledged `acks` commits, kills it, and returns the highest
 /// count each writer was acknowledged.
 fn run_and_kill(dir: &Path, acks: u64) -> BTreeMap<u64, u64> {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["crash::the_process_that_is_killed", "--exact", "--ignored", "--nocapture"])
-        .stdin(Stdio::piped())
+    let mut child = Command::new(committer())
+        .arg(dir)
+        .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(format!("{}\n", dir.display()).as_bytes()).unwrap();
     let mut output = BufReader::new(child.stdout.take().unwrap());
     let mut highest = BTreeMap::new();
     let mut learn = |line: &str| {
-        let Some((_, rest)) = line.split_once("acknowledged ") else { return 0 };
+        let rest = line.strip_prefix("acknowledged ").unwrap();
         let numbers: Vec<u64> = rest.split_whitespace().map(|n| n.parse().unwrap()).collect();
         let count: &mut u64 = highest.entry(numbers[0]).or_default();
         *count = (*count).max(numbers[1]);
@@ -130,7 +93,7 @@ fn a_kill_loses_nothing_acknowledged() {
         }
         // Every tenth time with nothing but the journal to go by.
         let rebuild_index = round % 10 == 9;
-        let options = Options { rebuild_index, inline_bytes: 64, ..small() };
+        let options = Options { rebuild_index, ..options() };
         let store = Store::open(dir.path(), options).unwrap();
         check(&store, &acknowledged, round);
         store.close().unwrap();

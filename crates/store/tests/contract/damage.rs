@@ -3,6 +3,7 @@
 use crate::{ALICE, get, octets, put, segments, small};
 use std::fs;
 use std::path::Path;
+use store::check::{self, Rest};
 use store::{OpenError, Options, ReadError, Store};
 use vocab::Row;
 
@@ -163,4 +164,52 @@ fn an_ended_segment_that_stops_early_is_reported() {
         Store::open(copy.path(), small()).err(),
         Some(OpenError::Damaged { segment: 2, .. })
     ));
+}
+
+#[test]
+fn a_segment_read_apart_from_its_store_says_what_opening_would() {
+    let (dir, whole, start) = four_rows();
+    let sound = check::segment(&whole).unwrap();
+    assert_eq!((sound.id, sound.first_seq, sound.records), (1, 1, 4));
+    assert_eq!((sound.end, sound.rest), (end(&whole).next_multiple_of(8) as u64, Rest::Zeros));
+    for at in (start..end(&whole)).chain([70, 100, start - 1]) {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 1;
+        let checked = check::segment(&flipped).unwrap();
+        let opened = open_with(dir.path(), &flipped);
+        match checked.rest {
+            Rest::Damaged => assert!(matches!(opened, Err(OpenError::Damaged { .. })), "{at}"),
+            Rest::Unfinished => assert_eq!(opened.unwrap().stats().records_written, 3, "{at}"),
+            // A flipped octet of padding is none of a record's.
+            Rest::Zeros => assert_eq!((checked.records, opened.is_ok()), (4, true), "{at}"),
+            Rest::Ended => panic!("nothing ended it"),
+        }
+    }
+    assert!((0..64).all(|at| {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 1;
+        check::segment(&flipped).is_none()
+    }));
+    assert_eq!(check::segment(&whole[..whole.len() - 1]), None);
+}
+
+#[test]
+fn what_a_store_leaves_behind_checks() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), small()).unwrap();
+    (0..200).for_each(|row| {
+        put(&store, row, &octets(row, 3_000));
+    });
+    store.close().unwrap();
+    let paths = segments(dir.path());
+    let (newest, ended) = paths.split_last().unwrap();
+    assert!(!ended.is_empty());
+    for path in ended {
+        assert_eq!(check::segment(&fs::read(path).unwrap()).unwrap().rest, Rest::Ended);
+    }
+    assert_eq!(check::segment(&fs::read(newest).unwrap()).unwrap().rest, Rest::Zeros);
+    let (_, counted) =
+        check::checkpoint(&fs::read(dir.path().join("CHECKPOINT")).unwrap()).unwrap();
+    assert_eq!(counted, paths.len() as u64);
+    assert_eq!(check::format(&fs::read(dir.path().join("FORMAT")).unwrap()), Some(1));
 }

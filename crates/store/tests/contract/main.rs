@@ -15,9 +15,11 @@ mod damage;
 mod model;
 mod opening;
 mod preserving;
+mod written;
 
 use store::{Batch, Options, Store};
 use vocab::{AccountId, RecordKind, Row};
+use written::octets;
 
 const ALICE: AccountId = AccountId([0xa1; 16]);
 const BOB: AccountId = AccountId([0xb0; 16]);
@@ -39,19 +41,6 @@ fn small() -> Options {
 /// A cell's own segments: whatever a test writes lies in one, and is carried together.
 fn large() -> Options {
     Options { reserve_bytes: 0, ..Options::default() }
-}
-
-/// Octets that are the same for the same seed and never all zero.
-fn octets(seed: u64, len: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(2).wrapping_add(1);
-    (0..len)
-        .map(|_| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            state.to_be_bytes()[0]
-        })
-        .collect()
 }
 
 fn put(store: &Store, row: u64, value: &[u8]) -> store::Change {

@@ -22,7 +22,7 @@ pub const KEY_FILE_BYTES_MAX: usize = 4096;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyFileError {
     /// The first line that is not a comment is not the mark of a key file of version 1.
-    #[error("the first line must be `bailiwick-cell-key 1`")]
+    #[error("the first line after comments must be `bailiwick-cell-key 1`")]
     FirstLine,
     /// A line is missing, repeated, unknown or not hexadecimal of its length.
     #[error("a key file has the lines cell, secret and check, each once, in lower-case hex")]

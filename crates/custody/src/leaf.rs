@@ -31,7 +31,7 @@ pub enum LeafError {
     /// More in clear than fits, too many fields, or a value too long.
     #[error("a leaf holds at most 464 octets in clear and 256 fields of 1024 octets")]
     TooLarge,
-    /// The day of opening is before the act or more than 24 months after it.
+    /// The day of opening is more than 24 months after the month of the leaf, or a dummy has none.
     #[error("a sealed leaf names a day of opening within 24 months")]
     OpenBy,
     /// Not the octets of a leaf.
@@ -459,7 +459,6 @@ impl LeafOpening {
 /// unless the leaf is sealed.
 pub struct Draft {
     act: Option<Act>,
-    at: Timestamp,
     fields: Vec<Field>,
     clear: Vec<Field>,
 }
@@ -476,14 +475,14 @@ impl Draft {
     /// A leaf for this act at this time. See [`crate::acts`] for what each act holds.
     #[must_use]
     pub fn new(act: Act, at: Timestamp) -> Self {
-        let draft = Self { act: Some(act), at, fields: Vec::new(), clear: Vec::new() };
+        let draft = Self { act: Some(act), fields: Vec::new(), clear: Vec::new() };
         draft.with(FieldId::ACT, &[act.tag()]).number(FieldId::AT, at.0)
     }
 
     /// A leaf about nothing, to fill a day's batch. It must be written sealed.
     #[must_use]
     pub fn dummy(at: Timestamp) -> Self {
-        let draft = Self { act: None, at, fields: Vec::new(), clear: Vec::new() };
+        let draft = Self { act: None, fields: Vec::new(), clear: Vec::new() };
         draft.with(FieldId::ACT, &[0]).number(FieldId::AT, at.0)
     }
 
@@ -507,29 +506,40 @@ impl Draft {
         self.with(id, value)
     }
 
-    /// Writes the leaf at `place`; sealed until `open_by` if there is one.
+    /// Whether a leaf can hold it, at whatever place: asked before many are written together, so
+    /// that one never keeps out the others.
     ///
     /// # Errors
-    /// [`LeafError::TooLarge`]; [`LeafError::OpenBy`] when the day of opening is before the
-    /// act or more than 24 months after it, or a dummy has none.
+    /// [`LeafError::TooLarge`]; [`LeafError::OpenBy`] for a dummy that is not to be sealed.
+    pub fn check(&self, is_sealed: bool) -> Result<(), LeafError> {
+        let bounded = |field: &Field| field.value.len() <= VALUE_BYTES_MAX;
+        let clear: usize = self.clear.iter().map(|field| 4 + field.value.len()).sum();
+        if self.fields.len() > FIELDS_MAX
+            || !self.fields.iter().all(bounded)
+            || (!is_sealed && clear > PUBLIC_BYTES_MAX)
+        {
+            return Err(LeafError::TooLarge);
+        }
+        if self.act.is_none() && !is_sealed { Err(LeafError::OpenBy) } else { Ok(()) }
+    }
+
+    /// Writes the leaf at `place`; sealed until `open_by` if there is one. When its act happened
+    /// does not matter: what waited for its batch, or was dated by a clock that ran wrong, is
+    /// written like any other.
+    ///
+    /// # Errors
+    /// As [`Draft::check`]; [`LeafError::OpenBy`] when the day of opening is more than 24 months
+    /// after the end of the month of `place`.
     pub fn write(
         self,
         place: Place,
         open_by: Option<Timestamp>,
         entropy: &dyn Entropy,
     ) -> Result<Written, LeafError> {
-        let bounded = |field: &Field| field.value.len() <= VALUE_BYTES_MAX;
-        if self.fields.len() > FIELDS_MAX || !self.fields.iter().all(bounded) {
-            return Err(LeafError::TooLarge);
-        }
+        self.check(open_by.is_some())?;
         let (act, mut public) = match open_by {
-            None if self.act.is_none() => return Err(LeafError::OpenBy),
             None => (self.act, self.clear),
             Some(day) => {
-                let wait = day.0.checked_sub(self.at.0).ok_or(LeafError::OpenBy)?;
-                if wait > SEALED_SECONDS_MAX {
-                    return Err(LeafError::OpenBy);
-                }
                 let value = day.0.to_be_bytes().to_vec();
                 (None, vec![Field { id: FieldId::OPEN_BY, value }])
             }
@@ -543,6 +553,9 @@ impl Draft {
         let opening = LeafOpening { fields: fields.collect() };
         let leaf = Leaf { act, place, public, commit: opening.commitment() };
         leaf.encode()?;
+        if open_by.is_some() && !leaf.is_opened_in_time() {
+            return Err(LeafError::OpenBy);
+        }
         if !leaf.is_well_formed() {
             return Err(LeafError::Malformed);
         }

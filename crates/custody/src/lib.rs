@@ -10,6 +10,7 @@
 
 pub mod acts;
 pub mod cell;
+pub mod ciphertext;
 pub mod hex;
 pub mod holder;
 pub mod leaf;

@@ -91,6 +91,24 @@ pub fn read<T: Octets, E: serde::de::Error>(text: &str) -> Result<T, E> {
         .ok_or_else(|| E::custom("not the expected number of lower-case hex digits"))
 }
 
+/// Times that may be absent, as JSON numbers or null; for `#[serde(with)]`.
+pub mod maybe_time {
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+    use vocab::Timestamp;
+
+    /// # Errors
+    /// The serialiser's.
+    pub fn serialize<S: Serializer>(value: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
+        value.map(|at| at.0).serialize(to)
+    }
+
+    /// # Errors
+    /// The deserialiser's.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
+        Ok(Option::deserialize(from)?.map(Timestamp))
+    }
+}
+
 /// Times as CBOR and JSON numbers.
 pub(crate) mod time {
     use minicbor::{Decoder, Encoder};

@@ -9,7 +9,8 @@ use crate::hash;
 use crate::leaf::FIELDS_MAX;
 use minicbor::{Decode, Encode};
 use vocab::{
-    AccountId, CaseId, CellId, Digest, Epoch, EpochVersion, Keeper, RecordKind, Timestamp,
+    AccountId, CaseId, CellId, DataCategory, Digest, Epoch, EpochVersion, Keeper, RecordKind,
+    Timestamp,
 };
 
 /// The longest an order can be in force: 30 days.
@@ -34,20 +35,20 @@ pub enum OrderError {
     /// A text is empty or longer than 512 octets.
     #[error("the authority and the legal basis are texts of 1 to 512 octets")]
     Text,
-    /// No epoch, too many, not ascending, or one that the period does not touch.
-    #[error("the epochs must ascend, number 1 to 181 and touch the period")]
+    /// Too many epochs, not ascending, or one that the period does not touch.
+    #[error("the epochs must ascend, number at most 181 and touch the period")]
     Epochs,
     /// The period ends before it begins.
     #[error("the period ends before it begins")]
     Period,
-    /// No kind of record, not ascending, or one that is not its owner's to open.
-    #[error("the kinds must ascend and be ones that only their owner can open")]
+    /// No kind of record, not ascending, or one that no order reaches.
+    #[error("the kinds must ascend and be ones that an order can reach")]
     Kinds,
     /// In force for longer than 30 days, or not at all.
     #[error("an order is in force for at most 30 days")]
     Validity,
-    /// The recipient's public key has the wrong length.
-    #[error("the recipient's public key is not 1216 octets")]
+    /// The recipient's public key has the wrong length, or nothing is opened and there is one.
+    #[error("an order that opens an account has a recipient key of 1216 octets, any other none")]
     Recipient,
 }
 
@@ -98,10 +99,11 @@ pub struct OrderRecord {
     /// By what instrument and on what legal basis, for people to read.
     #[n(7)]
     pub basis: String,
-    /// What is opened, ascending by epoch and version.
+    /// What is opened, ascending by epoch and version. Empty if nothing is: then what is produced
+    /// is as sealed as it is stored, or the cell's own to read, and no holder is asked.
     #[n(8)]
     pub epochs: Vec<OrderEpoch>,
-    /// Tables of the kinds of record that are opened, ascending.
+    /// Tables of the kinds of record that the order reaches, ascending.
     #[n(9)]
     pub kinds: Vec<u16>,
     /// Letters that arrived from here …
@@ -119,7 +121,8 @@ pub struct OrderRecord {
     /// The end of the non-disclosure order, if there is one.
     #[n(14)]
     pub secret_until: Option<u64>,
-    /// The public key, made for this order alone, to which shares are sealed.
+    /// The public key, made for this order alone, to which shares are sealed; empty if nothing is
+    /// opened.
     #[cbor(n(15), with = "crate::octets")]
     pub recipient: Vec<u8>,
     /// Digest of the officers' register ([`crate::Register::digest`]).
@@ -171,10 +174,8 @@ impl OrderRecord {
     /// The first [`OrderError`] found.
     pub fn check(&self) -> Result<(), OrderError> {
         let text = |text: &str| (1..=TEXT_BYTES_MAX).contains(&text.len());
-        let kind = |table: &u16| {
-            RecordKind::from_table(*table)
-                .is_some_and(|kind| kind.holding().keeper == Keeper::Owner)
-        };
+        let kind = |table: &u16| RecordKind::from_table(*table).is_some_and(reachable);
+        let recipient_bytes = if self.opens_account() { seal::hseal::PUBLIC_BYTES } else { 0 };
         let rules = [
             (self.version == VERSION, OrderError::Malformed),
             (text(&self.authority) && text(&self.basis), OrderError::Text),
@@ -182,7 +183,7 @@ impl OrderRecord {
             (ascends(&self.kinds) && self.kinds.iter().all(kind), OrderError::Kinds),
             (self.epochs_fit(), OrderError::Epochs),
             (self.validity_fits(), OrderError::Validity),
-            (self.recipient.len() == seal::hseal::PUBLIC_BYTES, OrderError::Recipient),
+            (self.recipient.len() == recipient_bytes, OrderError::Recipient),
         ];
         rules.into_iter().find(|(kept, _)| !kept).map_or(Ok(()), |(_, broken)| Err(broken))
     }
@@ -204,7 +205,7 @@ impl OrderRecord {
                 || seal::epoch::begins(Epoch(epoch.epoch)) < self.until
                     && (epoch.last || seal::epoch::ends(Epoch(epoch.epoch)) > self.from)
         };
-        ascends(&numbers)
+        (numbers.is_empty() || ascends(&numbers))
             && numbers.len() <= EPOCHS_MAX
             && self.epochs.iter().all(|epoch| touches(epoch) && is_last(epoch))
     }
@@ -215,7 +216,19 @@ impl OrderRecord {
         self.epochs.iter().find(|line| line.epoch == epoch.0 && line.version == version.0)
     }
 
-    /// Whether the order opens records of this kind.
+    /// Whether holders are asked and the account is opened.
+    #[must_use]
+    pub fn opens_account(&self) -> bool {
+        !self.epochs.is_empty()
+    }
+
+    /// Whether the order reaches letters, but only as sealed as they are stored.
+    #[must_use]
+    pub fn hands_out_sealed(&self) -> bool {
+        !self.opens_account() && self.opens(RecordKind::LetterHead)
+    }
+
+    /// Whether the order reaches records of this kind.
     #[must_use]
     pub fn opens(&self, kind: RecordKind) -> bool {
         self.kinds.contains(&kind.table())
@@ -231,6 +244,20 @@ impl OrderRecord {
     #[must_use]
     pub fn in_force(&self, now: Timestamp) -> bool {
         self.not_before <= now && now < self.valid_until
+    }
+}
+
+/// What an order can reach: what its owner alone opens; what the cell can read of who the owner
+/// is; and, to go with what is sealed, what says how. An unlocker would serve to guess a password,
+/// and an escrow is the holders': neither ever leaves.
+fn reachable(kind: RecordKind) -> bool {
+    let holding = kind.holding();
+    match holding.keeper {
+        Keeper::Owner => true,
+        Keeper::Cell => {
+            matches!(holding.category, Some(DataCategory::Subscriber | DataCategory::Identifying))
+        }
+        Keeper::Clear => matches!(kind, RecordKind::Manifest | RecordKind::EpochBox),
     }
 }
 

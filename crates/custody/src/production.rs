@@ -5,9 +5,10 @@
 //! Refs: specs/production.md.
 
 use crate::hash;
+use crate::order::OrderRecord;
 use seal::sign::{BadSignature, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
-use vocab::{CaseId, CellId, Digest, Timestamp};
+use vocab::{CaseId, CellId, Digest, Keeper, RecordKind, Timestamp};
 
 /// `custody.json`: who opened what, when, under which order (specs/production.md §3).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +25,7 @@ pub struct CustodyRecord {
     /// SHA-256 of the order record.
     #[serde(with = "crate::octets")]
     pub order: Digest,
-    /// When the account was opened.
+    /// When the account was opened, or the station began to pack what nobody opened.
     #[serde(with = "crate::octets::time")]
     pub opened_at: Timestamp,
     /// When the production was closed.
@@ -38,15 +39,51 @@ pub struct CustodyRecord {
     pub produced: u64,
 }
 
+/// Why what a custody record counts cannot be true of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotTallied {
+    /// An account was opened, by nobody.
+    #[error("it names no holder")]
+    Holder,
+    /// The order opens nothing.
+    #[error("it tells of an opening, and the order has none")]
+    Opening,
+    /// More than was opened.
+    #[error("more was produced than was opened")]
+    More,
+}
+
+impl CustodyRecord {
+    /// Whether who opened and how much was produced can be true of this order.
+    ///
+    /// # Errors
+    /// [`NotTallied`].
+    pub fn tally_fits(&self, order: &OrderRecord) -> Result<(), NotTallied> {
+        // What the cell reads itself is one record more than those opened.
+        let by_cell = |table: &u16| {
+            RecordKind::from_table(*table)
+                .is_some_and(|kind| kind.holding().keeper != Keeper::Owner)
+        };
+        let unopened = u64::from(order.kinds.iter().any(by_cell));
+        let (opens, nobody) = (order.opens_account(), self.holders.is_empty());
+        let rules = [
+            (!opens || !nobody, NotTallied::Holder),
+            (opens || nobody && self.opened == 0, NotTallied::Opening),
+            (!opens || self.produced <= self.opened.saturating_add(unopened), NotTallied::More),
+        ];
+        rules.into_iter().find(|(kept, _)| !kept).map_or(Ok(()), |(_, why)| Err(why))
+    }
+}
+
 /// One line of `data/index.json`: one record produced (specs/production.md §2).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProducedRecord {
     /// Path from the bag's root, for instance `data/eml/000001.eml`.
     pub file: String,
-    /// When the letter arrived.
-    #[serde(with = "crate::octets::time")]
-    pub arrived: Timestamp,
+    /// When the letter arrived; `None` of what did not arrive.
+    #[serde(with = "crate::octets::maybe_time")]
+    pub arrived: Option<Timestamp>,
     /// The legal category: `content`, `traffic`, `identifying` or `subscriber`.
     pub category: String,
     /// Octets.

@@ -142,6 +142,11 @@ record_kinds! {
     /// An outbound letter's octets.
     QueueBody = 67, "outbound letter", Some(Content), Cell, Delivery;
 
+    /// The manifest an account's keystore stands at, as the cell pinned it.
+    AccountPin = 68, "account pin", None, Cell, Account;
+    /// Holders that some account's escrow is or was made for, with their public keys.
+    HolderPolicy = 69, "escrow policy", None, Cell, Cell;
+
     /// One event of a desk case.
     CaseEvent = 96, "case event", None, Cell, Case;
     /// A document of a case: the demand as served, a letter sent.

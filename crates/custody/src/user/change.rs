@@ -3,7 +3,8 @@
 //! Invariant: every change is a manifest of the next version that names the one before. After
 //! a revocation the old master key is gone from the store, and neither it nor the revoked
 //! secret opens anything sealed from then on. An account never loses its last recovery code.
-//! Refs: specs/bw1.md §5.3; design §4.
+//! All its months are escrowed for the holders its manifest names, and for no others.
+//! Refs: specs/bw1.md §5.3, §6.6; design §4.
 
 use super::create::{enrolment, epoch_record, slot_record};
 use super::{
@@ -18,7 +19,7 @@ use seal::manifest::{EpochEntry, Manifest, SignedManifest, SlotEntry};
 use seal::root::RootKey;
 use seal::slot::{Scope, SlotError, SlotKind, SlotRecord, Unlocker};
 use seal::{Entropy, SealError, Secret};
-use vocab::{AccountId, Custody, Epoch, EpochVersion, RecordKind, SlotId, Timestamp};
+use vocab::{AccountId, Custody, Digest, Epoch, EpochVersion, RecordKind, SlotId, Timestamp};
 use zeroize::Zeroizing;
 
 /// Why a change was not made. Commit nothing of it, and drop the [`Unlocked`].
@@ -36,8 +37,8 @@ pub enum ChangeError {
     /// It is the account's last recovery code.
     #[error("the last recovery code cannot be revoked")]
     LastRecovery,
-    /// The escrow policy handed in is not the one the manifest names.
-    #[error("the escrow policy is not the one the account's manifest names")]
+    /// The escrow policy handed in is not for the account's custody and cell, or is missing.
+    #[error("there is no escrow policy for the account's custody and cell")]
     Policy,
     /// The password cannot be used or hashed.
     #[error("the password cannot be used")]
@@ -69,9 +70,22 @@ pub(super) fn escrowed(
 ) -> Result<(EpochRecord, Option<Record>), SealError> {
     let keys = EpochKeys::generate(account, epoch, version, entropy)?;
     let record = EpochRecord::seal(root, &keys, begins(epoch), entropy)?;
-    let Some(policy) = policy else { return Ok((record, None)) };
-    let bytes = Escrow::seal(&keys, policy, entropy)?.encode();
-    Ok((record, Some(Record { kind: RecordKind::Escrow, row: epoch_row(epoch, version), bytes })))
+    let escrow = policy.map(|policy| escrow_record(&keys, policy, entropy)).transpose()?;
+    Ok((record, escrow))
+}
+
+fn escrow_record(
+    keys: &EpochKeys,
+    policy: &EscrowPolicy,
+    entropy: &dyn Entropy,
+) -> Result<Record, SealError> {
+    let bytes = Escrow::seal(keys, policy, entropy)?.encode();
+    let row = epoch_row(keys.epoch(), keys.version());
+    Ok(Record { kind: RecordKind::Escrow, row, bytes })
+}
+
+fn escrow_digest(escrow: &Record) -> Digest {
+    sha256(&[&escrow.bytes])
 }
 
 pub(super) fn listed_slot(slot: &SlotRecord) -> SlotEntry {
@@ -86,32 +100,36 @@ pub(super) fn listed_epoch(record: &EpochRecord, escrow: Option<&Record>) -> Epo
         not_before: public.not_before,
         public: record.public_digest(),
         wrapped: record.box_digest(),
-        escrow: escrow.map(|escrow| sha256(&[&escrow.bytes])),
+        escrow: escrow.map(escrow_digest),
     }
 }
 
 impl Unlocked {
-    /// Makes the months ahead that are missing. To be called, and its changes committed, at
-    /// every unlock, so that arrival never needs a private key.
+    /// Makes the months ahead that are missing, and if the holders are no longer those the
+    /// manifest names, escrows every month anew for `escrow`. To be called, and its changes
+    /// committed, at every unlock, so that arrival never needs a private key. If they could not
+    /// be committed, [`Unlocked::take_back`].
     ///
     /// # Errors
-    /// [`ChangeError::Policy`] unless `escrow` is what the manifest names; [`ChangeError::Seal`].
+    /// [`ChangeError::Policy`], [`ChangeError::Tampered`], [`ChangeError::Seal`].
     pub fn upkeep(
         &mut self,
         escrow: Option<&EscrowPolicy>,
         now: Timestamp,
         entropy: &dyn Entropy,
     ) -> Result<Changes, ChangeError> {
+        let new_holders = self.new_holders(escrow)?;
         let this_month = epoch_of(now);
         let months = (0..=MONTHS_AHEAD).map(|ahead| Epoch(this_month.0.saturating_add(ahead)));
         let has = |epoch: &Epoch| self.locked.epochs().any(|(known, _)| known == *epoch);
         let missing: Vec<_> =
             months.filter(|epoch| !has(epoch)).map(|epoch| (epoch, EpochVersion(1))).collect();
-        if missing.is_empty() {
+        if missing.is_empty() && new_holders.is_none() {
             return Ok(Changes::default());
         }
         let mut manifest = self.next_manifest(now);
         let mut changes = Changes::default();
+        self.change_holders(new_holders, &mut manifest, &mut changes, entropy)?;
         self.add_epochs(&missing, escrow, &mut manifest, &mut changes, entropy)?;
         self.commit(manifest, changes)
     }
@@ -174,7 +192,8 @@ impl Unlocked {
     }
 
     /// Revokes an unlocker as if its secret were known to others: a new master key for all
-    /// others, new keys for the standing epoch, this month and the months ahead.
+    /// others, new keys for the standing epoch, this month and the months ahead. A change of
+    /// holders is made with it, as in [`Unlocked::upkeep`].
     ///
     /// # Errors
     /// [`ChangeError::Sudo`], [`ChangeError::Unknown`], [`ChangeError::LastRecovery`],
@@ -194,10 +213,12 @@ impl Unlocked {
         if revoked.kind() == SlotKind::Recovery && recoveries == 1 {
             return Err(ChangeError::LastRecovery);
         }
+        let new_holders = self.new_holders(escrow)?;
         let mut manifest = self.next_manifest(now);
         let mut changes =
             Changes { delete: vec![(RecordKind::Slot, slot_row(slot))], ..Changes::default() };
         self.rotate(slot, &mut manifest, &mut changes, entropy)?;
+        self.change_holders(new_holders, &mut manifest, &mut changes, entropy)?;
         let this_month = epoch_of(now);
         let mut fresh: Vec<(Epoch, EpochVersion)> = Vec::new();
         for (epoch, version) in self.locked.epochs() {
@@ -243,6 +264,42 @@ impl Unlocked {
         Ok(())
     }
 
+    /// `escrow`, if it is other than what the manifest names; an error if it is not for this
+    /// account's custody and cell.
+    fn new_holders<'a>(
+        &self,
+        escrow: Option<&'a EscrowPolicy>,
+    ) -> Result<Option<&'a EscrowPolicy>, ChangeError> {
+        let manifest = self.locked.manifest();
+        let fits = match escrow {
+            None => manifest.custody == Custody::Sealed,
+            Some(policy) => (policy.custody(), policy.cell()) == (manifest.custody, manifest.cell),
+        };
+        if !fits {
+            return Err(ChangeError::Policy);
+        }
+        Ok(escrow.filter(|policy| Some(policy.digest()) != manifest.policy))
+    }
+
+    /// Every epoch there is, escrowed for the new holders in the place of the old.
+    fn change_holders(
+        &self,
+        new: Option<&EscrowPolicy>,
+        manifest: &mut Manifest,
+        changes: &mut Changes,
+        entropy: &dyn Entropy,
+    ) -> Result<(), ChangeError> {
+        let Some(policy) = new else { return Ok(()) };
+        manifest.policy = Some(policy.digest());
+        for (entry, record) in manifest.epochs.iter_mut().zip(&self.locked.epochs) {
+            let keys = record.open(&self.inner.root).map_err(|_| ChangeError::Tampered)?;
+            let escrow = escrow_record(&keys, policy, entropy)?;
+            entry.escrow = Some(escrow_digest(&escrow));
+            changes.put.push(escrow);
+        }
+        Ok(())
+    }
+
     /// One more slot; `instead` of those of that kind, if given.
     fn add(
         &mut self,
@@ -282,10 +339,6 @@ impl Unlocked {
         changes: &mut Changes,
         entropy: &dyn Entropy,
     ) -> Result<(), ChangeError> {
-        let needed = manifest.custody != Custody::Sealed;
-        if escrow.is_some() != needed || escrow.map(EscrowPolicy::digest) != manifest.policy {
-            return Err(ChangeError::Policy);
-        }
         for (epoch, version) in places {
             let place = (self.account, *epoch, *version);
             let (record, escrow) = escrowed(&self.inner.root, place, escrow, entropy)?;

@@ -129,6 +129,12 @@ impl Locked {
         self.manifest.manifest()
     }
 
+    /// The digest of the manifest that all these records are listed in.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.manifest.digest()
+    }
+
     /// The unlockers: identifier, kind, scope, end.
     #[must_use]
     pub fn slots(&self) -> &[SlotRecord] {
@@ -213,6 +219,13 @@ impl Unlocked {
     #[must_use]
     pub fn locked(&self) -> &Locked {
         &self.locked
+    }
+
+    /// Takes back an upkeep that was not stored, to what was there before: the keys it made
+    /// exist nowhere else, and what they seal nobody could open again.
+    pub fn take_back(&mut self, stored: Locked) {
+        self.inner.version = stored.manifest().version;
+        self.locked = stored;
     }
 
     /// The session's keys. The master key and the identity end here.

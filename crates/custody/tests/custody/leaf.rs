@@ -67,14 +67,54 @@ fn a_dummy_in_clear_or_a_day_too_far_is_not_written() {
     let chance = Chance::new(1);
     let write = |draft: Draft, day| draft.write(PLACE, day, &chance).err();
     assert_eq!(write(Draft::dummy(NOW), None), Some(LeafError::OpenBy));
-    assert_eq!(write(demand(), Some(Timestamp(NOW.0 - 1))), Some(LeafError::OpenBy));
-    let late = Timestamp(NOW.0 + SEALED_SECONDS_MAX);
+    let late = Timestamp(seal::epoch::ends(PLACE.epoch()).0 + SEALED_SECONDS_MAX);
     assert_eq!(write(demand(), Some(late)), None);
     assert_eq!(write(demand(), Some(Timestamp(late.0 + 1))), Some(LeafError::OpenBy));
-    let long = Draft::new(Act::Notice, NOW).clear(FieldId::NAME, &[b'x'; 465]);
-    assert_eq!(write(long, None), Some(LeafError::TooLarge));
-    let many = (0..256).fold(demand(), |draft, _| draft.with(FieldId::NOISE, b""));
-    assert_eq!(write(many, None), Some(LeafError::TooLarge));
+}
+
+#[test]
+fn a_check_beforehand_says_what_writing_would() {
+    let chance = Chance::new(1);
+    let clear = |octets| Draft::new(Act::Notice, NOW).clear(FieldId::NAME, &vec![b'x'; octets]);
+    let value = |octets| demand().with(FieldId::NOISE, &vec![b'x'; octets]);
+    let fields = |count| (0..count).fold(demand(), |draft, _| draft.with(FieldId::NOISE, b""));
+    let drafts: [&dyn Fn() -> Draft; 9] = [
+        &demand,
+        &|| Draft::dummy(NOW),
+        &|| clear(460),
+        &|| clear(461),
+        &|| value(1024),
+        &|| value(1025),
+        &|| fields(251),
+        &|| fields(252),
+        &|| fields(256),
+    ];
+    for (nth, draft) in drafts.iter().enumerate() {
+        for open_by in [None, Some(NOW)] {
+            let checked = draft().check(open_by.is_some());
+            let written = draft().write(PLACE, open_by, &chance);
+            assert_eq!(checked.err(), written.err(), "{nth}");
+        }
+    }
+    assert_eq!(clear(461).check(false), Err(LeafError::TooLarge));
+    assert_eq!(clear(461).check(true), Ok(()));
+}
+
+#[test]
+fn a_leaf_that_waited_or_was_dated_wrongly_is_written_and_read() {
+    // Its act was years before the batch, or after it, by the clock of that time.
+    for at in [0, NOW.0 - 800 * 86_400, NOW.0 + 800 * 86_400, u64::MAX] {
+        let draft = acts::received(Timestamp(at), CaseId([3; 16]), Digest([4; 32]), None);
+        let open_by = Timestamp(NOW.0 + 720 * 86_400);
+        let written = draft.write(PLACE, Some(open_by), &Chance::new(1)).unwrap();
+        let leaf = Leaf::decode(&written.leaf.encode().unwrap()).unwrap();
+        assert_eq!((leaf.open_by(), written.opening.check(&leaf)), (Some(open_by), Ok(())));
+    }
+}
+
+#[test]
+fn a_month_that_is_none_is_not_written() {
+    let chance = Chance::new(1);
     let place = Place { month: 202_613, seq: 1 };
     assert_eq!(demand().write(place, None, &chance).err(), Some(LeafError::Malformed));
 }

@@ -11,6 +11,7 @@ extern crate bailiwick_custody as custody;
 mod attacks;
 mod cell;
 mod compile_fail;
+mod holders;
 mod leaf;
 mod opening;
 mod release;

@@ -7,6 +7,7 @@ use custody::{OrderRecord, RecipientKey, ReleaseEvidence};
 use seal::epoch::begins;
 use seal::letter::{Chain, LetterSealer};
 use seal::row::RowKeys;
+use seal::run::Run;
 use seal::sign::SigningKey;
 use seal::slot::Scope;
 use vocab::{Custody, Epoch, EpochVersion, LetterId, ModSeq, RecordKind, Row, Timestamp};
@@ -24,9 +25,10 @@ fn answers(
 
 fn letter(world: &World, arrived: Timestamp, head: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let to = world.locked().arrival(arrived).unwrap();
+    let step = Run::begin(&to, &world.chance).unwrap().step().unwrap();
     let mut body = Vec::new();
     let mut sealer =
-        LetterSealer::begin(LetterId([1; 16]), arrived, &to, &world.chance, &mut body).unwrap();
+        LetterSealer::begin(LetterId([1; 16]), arrived, step, &world.chance, &mut body).unwrap();
     sealer.push(b"the letter itself", &mut body).unwrap();
     let closed = sealer.close(head, &mut body).unwrap();
     let key = SigningKey::generate(&world.chance).unwrap();

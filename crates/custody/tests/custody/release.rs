@@ -380,9 +380,22 @@ fn an_order_keeps_to_its_limits_and_has_one_encoding() {
     assert_eq!(broken(&|order| order.until = order.from), Some(OrderError::Period));
     assert_eq!(broken(&|order| order.kinds.clear()), Some(OrderError::Kinds));
     assert_eq!(broken(&|order| order.kinds.reverse()), Some(OrderError::Kinds));
+    for kind in [RecordKind::Slot, RecordKind::Escrow, RecordKind::QueueBody, RecordKind::LogLeaf] {
+        let beyond = |order: &mut OrderRecord| {
+            order.kinds.push(kind.table());
+            order.kinds.sort_unstable();
+        };
+        assert_eq!(broken(&beyond), Some(OrderError::Kinds), "{kind:?}");
+    }
     let route = RecordKind::Route.table();
-    assert_eq!(broken(&|order| order.kinds.push(route)), Some(OrderError::Kinds));
-    assert_eq!(broken(&|order| order.epochs.clear()), Some(OrderError::Epochs));
+    assert_eq!(broken(&|order| order.kinds.push(route)), None);
+    // Nothing is opened, so nobody's share is sealed to anyone.
+    assert_eq!(broken(&|order| order.epochs.clear()), Some(OrderError::Recipient));
+    let unopened = |order: &mut OrderRecord| {
+        order.epochs.clear();
+        order.recipient.clear();
+    };
+    assert_eq!(broken(&unopened), None);
     assert_eq!(broken(&|order| order.recipient.truncate(32)), Some(OrderError::Recipient));
     let long = |order: &mut OrderRecord| order.valid_until.0 = order.not_before.0 + 30 * DAY + 1;
     assert_eq!(broken(&long), Some(OrderError::Validity));

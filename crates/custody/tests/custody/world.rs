@@ -4,7 +4,7 @@ use custody::acts;
 use custody::holder::{
     Answer, HolderSide, Served, ask_guard, ask_trustee, examine_guard, examine_trustee,
 };
-use custody::user::{CreateAccount, Locked, Record, create};
+use custody::user::{Changes, CreateAccount, Locked, Record, create};
 use custody::{
     Approval, Draft, LeafReceipt, LogTrust, Officer, OrderEpoch, OrderRecord, Place, RecipientKey,
     Refused, Register, ReleaseEvidence, Role, TrustPolicy,
@@ -169,6 +169,27 @@ impl World {
         };
         world.write(first);
         world
+    }
+
+    /// Other holders from now on, as many as before; the account does not know of it yet.
+    pub(crate) fn replace_holders(&mut self, custody: Custody) {
+        let (trustees, guards) = (self.trustees.len(), self.guards.len());
+        let count = |number| u8::try_from(number).unwrap();
+        self.trustees = holders(51, count(trustees), &self.chance);
+        self.guards = holders(151, count(guards), &self.chance);
+        let (a, b) = ((2, named(&self.trustees)), (2, named(&self.guards)));
+        self.policy = EscrowPolicy::new(self.cell, custody, a, b).unwrap();
+    }
+
+    /// Writes a change of the keystore.
+    pub(crate) fn commit(&mut self, changes: Changes) {
+        for (kind, row) in changes.delete {
+            self.records.retain(|old| (old.kind, old.row) != (kind, row));
+        }
+        for new in changes.put {
+            self.records.retain(|old| (old.kind, old.row) != (new.kind, new.row));
+            self.records.push(new);
+        }
     }
 
     fn write(&mut self, sequenced: tlog::Sequenced) {

@@ -7,6 +7,38 @@
 use minicbor::{Decode, Encode};
 use proto::message::MessageView;
 
+use crate::mailbox::encode;
+
+/// A message as parsed, in the forms that its row keeps (specs/mail-rows.md §4): made once, when
+/// it comes in, so that folding thousands need not read them.
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Parsed {
+    /// The [`MessageView`], encoded.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub view: Vec<u8>,
+    /// The ENVELOPE as IMAP sends it (RFC 9051 §7.5.2).
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub envelope: Vec<u8>,
+    /// The Date field as its writer's clock showed it, in seconds since 1970 as if in UTC:
+    /// `SENTSINCE` disregards the zone (RFC 9051 §6.4.4).
+    #[n(2)]
+    pub sent: Option<i64>,
+}
+
+impl Parsed {
+    /// Parses a message.
+    #[must_use]
+    pub fn of(message: &[u8]) -> Self {
+        let (view, _) = proto::message::parse(message);
+        let mut envelope = Vec::new();
+        proto::imap::structure::envelope(&mut envelope, &view.envelope);
+        let sent = view
+            .sent
+            .and_then(|sent| sent.unix_seconds.checked_add(i64::from(sent.offset_minutes) * 60));
+        Self { view: encode::<MessageView>(&view), envelope, sent }
+    }
+}
+
 /// What is sealed beside the body when a letter arrives. At most
 /// [`seal::letter::HEAD_BYTES_MAX`] octets encoded.
 #[derive(Clone, PartialEq, Eq, Encode, Decode)]
@@ -28,7 +60,7 @@ pub struct Head {
     pub received: u64,
     /// The message as parsed.
     #[n(5)]
-    pub view: MessageView,
+    pub parsed: Parsed,
     /// What SPF, DKIM and DMARC said: the value of the Authentication-Results field.
     #[n(6)]
     pub verdicts: String,
@@ -52,10 +84,7 @@ impl Head {
     /// The octets to seal.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        // Writing into a Vec cannot fail.
-        drop(minicbor::encode(self, &mut out));
-        out
+        encode(self)
     }
 
     /// Reads what [`Self::encode`] wrote.

@@ -76,11 +76,10 @@ impl Account {
         };
         let start = match &whole {
             Some(whole) => whole.clone(),
-            None => self
-                .read
-                .range(self.id, body, at, 0..PREFIX_BYTES as u64)
-                .map_err(failed)?
-                .ok_or(ReadBodyError::Gone)?,
+            None => {
+                let prefix = self.read.range(self.id, body, at, 0..PREFIX_BYTES as u64);
+                prefix.map_err(failed)?.ok_or(ReadBodyError::Gone)?.octets
+            }
         };
         let prefix = start.first_chunk::<PREFIX_BYTES>().ok_or(ReadBodyError::Failed)?;
         let key = BlobKey::from_secret(Secret::copied(&row.body_key));
@@ -120,16 +119,11 @@ impl Content {
                 }
                 whole.slice(start..end)
             }
-            None => self
-                .read
-                .range(
-                    self.account,
-                    RecordKind::LetterBody,
-                    Row(self.letter_row),
-                    span.sealed.clone(),
-                )
-                .map_err(|_| ReadBodyError::Failed)?
-                .ok_or(ReadBodyError::Gone)?,
+            None => {
+                let (body, at) = (RecordKind::LetterBody, Row(self.letter_row));
+                let part = self.read.range(self.account, body, at, span.sealed.clone());
+                part.map_err(|_| ReadBodyError::Failed)?.ok_or(ReadBodyError::Gone)?.octets
+            }
         };
         self.opener.open(&span, &sealed).map_err(|_| ReadBodyError::Failed)
     }

@@ -11,7 +11,8 @@ use store::Batch;
 use vocab::{LetterId, RecordKind, Row};
 
 use super::{Account, ChangeError, OWN_ROWS};
-use crate::mailbox::{FlagChange, FlagSet, Flags, Mailbox, Message, MessageRow, Name, encode};
+use crate::letter::Parsed;
+use crate::mailbox::{FlagChange, FlagSet, Flags, Mailbox, Message, MessageRow, Name, SpecialUse};
 
 /// How many rows one commit changes at most; a longer change is several commits.
 pub(super) const ROWS_PER_COMMIT: usize = 500;
@@ -59,9 +60,36 @@ struct MessageParts {
     letter: [u8; 16],
     body_key: zeroize::Zeroizing<[u8; 32]>,
     size: u32,
-    envelope: Vec<u8>,
-    view: Vec<u8>,
-    sent: Option<i64>,
+    parsed: Parsed,
+}
+
+/// UIDs in the pieces that one commit each changes.
+struct Pieces<'a> {
+    rest: &'a [u32],
+    count: usize,
+}
+
+impl<'a> Pieces<'a> {
+    fn of(rest: &'a [u32]) -> Self {
+        Self { rest, count: ROWS_PER_COMMIT }
+    }
+
+    fn next(&self) -> Option<&'a [u32]> {
+        self.rest.chunks(self.count).next()
+    }
+
+    /// Goes on behind `some`. On a full disk it is tried again in smaller pieces: large rows may
+    /// together be more than goes into the reserve ([`store::ROOM_BYTES_MAX`]).
+    fn after(&mut self, some: &[u32], done: Result<(), ChangeError>) -> Result<(), ChangeError> {
+        match done {
+            Err(ChangeError::Full) if some.len() > 1 => self.count = some.len() / 2,
+            done => {
+                done?;
+                self.rest = self.rest.get(some.len()..).unwrap_or_default();
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Account {
@@ -97,17 +125,12 @@ impl Account {
         let context = blob::body_context(self.id, LetterId(letter));
         let sealed = super::body::seal(&key, &context, message, self.entropy.as_ref());
         let sealed = sealed.ok_or(ChangeError::Failed)?;
-        let (view, _) = proto::message::parse(message);
-        let mut envelope = Vec::new();
-        proto::imap::structure::envelope(&mut envelope, &view.envelope);
         let letter_row = OWN_ROWS | modseq;
         let batch = Batch::new(self.id)
             .require_absent(RecordKind::LetterBody, Row(letter_row))
             .put(RecordKind::LetterBody, Row(letter_row), sealed);
-        let sent = super::writers_clock(&view);
-        let view = encode(&view);
         let body_key = zeroize::Zeroizing::new(*key.expose());
-        let row = MessageParts { letter_row, letter, body_key, size, envelope, view, sent };
+        let row = MessageParts { letter_row, letter, body_key, size, parsed: Parsed::of(message) };
         Ok(Draft { row, batch })
     }
 
@@ -143,10 +166,10 @@ impl Account {
             letter_row: parts.letter_row,
             letter: parts.letter,
             body_key: *parts.body_key,
-            envelope: &parts.envelope,
-            view: &parts.view,
+            envelope: &parts.parsed.envelope,
+            view: &parts.parsed.view,
             verdicts: "",
-            sent: parts.sent,
+            sent: parts.parsed.sent,
         };
         let batch = self.put_message(draft.batch, modseq, epoch, modseq, &row)?;
         let batch = self.put_mailbox(batch, &mailbox, modseq)?;
@@ -160,9 +183,9 @@ impl Account {
             flags: set.flags,
             keywords,
             received,
-            sent: parts.sent,
+            sent: parts.parsed.sent,
             letter_row: parts.letter_row,
-            envelope: parts.envelope.into(),
+            envelope: parts.parsed.envelope.into(),
         };
         let uid_validity = mailbox.uid_validity;
         self.apply(modseq, |state| {
@@ -194,10 +217,12 @@ impl Account {
             let _writing = account.writing.lock().await;
             let mut stored = Stored::default();
             // Checked and changed under one lock, so that of two conditional STOREs one loses.
-            for uids in uids.chunks(ROWS_PER_COMMIT) {
-                account
-                    .store_some(mailbox, uids, change, &set, unchanged_since, &mut stored)
-                    .await?;
+            let mut pieces = Pieces::of(&uids);
+            while let Some(some) = pieces.next() {
+                let done = account
+                    .store_some(mailbox, some, change, &set, unchanged_since, &mut stored)
+                    .await;
+                pieces.after(some, done)?;
             }
             Ok(stored)
         })
@@ -213,7 +238,7 @@ impl Account {
         unchanged_since: Option<u64>,
         stored: &mut Stored,
     ) -> Result<(), ChangeError> {
-        let mut changed = Vec::new();
+        let (mut changed, mut modified) = (Vec::new(), Vec::new());
         let modseq = {
             let mut state = self.state_mut()?;
             let given = match change {
@@ -226,7 +251,7 @@ impl Account {
             let held = state.mailbox(mailbox).ok_or(ChangeError::NoMailbox)?;
             for message in uids.iter().filter_map(|uid| held.message(*uid)) {
                 if unchanged_since.is_some_and(|limit| message.modseq > limit) {
-                    stored.modified.push(message.uid);
+                    modified.push(message.uid);
                     continue;
                 }
                 let flags = change.flags(message.flags, set.flags);
@@ -238,14 +263,20 @@ impl Account {
             state.modseq + 1
         };
         if changed.is_empty() {
+            stored.modified.extend(modified);
             return Ok(());
         }
         let mut batch = Batch::new(self.id);
+        if change != FlagChange::Remove && set.flags.has(Flags::DELETED) {
+            // On a full disk this is how an owner begins to make room.
+            batch = batch.to_make_room();
+        }
         for message in &mut changed {
             message.modseq = modseq;
             batch = self.rewrite(batch, message)?;
         }
         self.append.commit(batch).await?;
+        stored.modified.extend(modified);
         stored.changed.extend(changed.iter().map(|message| (message.uid, modseq)));
         self.apply(modseq, |state| {
             let Some(held) = state.mailboxes.get_mut(&mailbox) else { return };
@@ -286,8 +317,10 @@ impl Account {
         super::to_its_end(async move {
             let _writing = account.writing.lock().await;
             let mut copied = Copied::default();
-            for uids in uids.chunks(ROWS_PER_COMMIT) {
-                account.copy_some(mailbox, uids, &target, r#move, &mut copied).await?;
+            let mut pieces = Pieces::of(&uids);
+            while let Some(some) = pieces.next() {
+                let done = account.copy_some(mailbox, some, &target, r#move, &mut copied).await;
+                pieces.after(some, done)?;
             }
             Ok(copied)
         })
@@ -316,6 +349,9 @@ impl Account {
             return Ok(());
         }
         let mut batch = Batch::new(self.id);
+        if r#move && shell_to.special == Some(SpecialUse::Trash) {
+            batch = batch.to_make_room();
+        }
         let mut added = Vec::with_capacity(sources.len());
         for source in &sources {
             modseq += 1;
@@ -395,7 +431,7 @@ impl Account {
         mailbox: u64,
         doomed: &[Message],
     ) -> Result<(), ChangeError> {
-        let mut batch = Batch::new(self.id);
+        let mut batch = Batch::new(self.id).to_make_room();
         let (mut shell, modseq) = {
             let state = self.state()?;
             let held = state.mailbox(mailbox).ok_or(ChangeError::NoMailbox)?;

@@ -1,36 +1,41 @@
 //! Folding: what arrived while the account was locked becomes messages of INBOX.
 //!
 //! Heads are examined in batches, each on all cores at once, while the batch before is being
-//! committed; the chain is followed and UIDs are given in the order of arrival. If power fails
-//! before a commit, its heads are still there and are folded at the next unlock; after it, they
-//! are gone and their messages are there. There is no between.
+//! committed; the chain is followed and UIDs are given in the order of arrival. One signature
+//! vouches for a batch whose letters follow one another. If power fails before a commit, its
+//! heads are still there and are folded at the next unlock; after it, they are gone and their
+//! messages are there. There is no between.
 //!
 //! Invariant: a letter becomes a message only if the cell signed its arrival and its body is
 //! the one that arrived; a head that fails stays where it is and is counted.
 //! Refs: specs/bw1.md §7; docs/life-of-a-letter.md.
 
 use std::num::NonZero;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use bytes::Bytes;
-use proto::message::MessageView;
 use seal::blob::PREFIX_BYTES;
-use seal::letter::{Chain, LetterHeader, OpenedHead, Signed, open_head, verify_signature};
+use seal::letter::{Chain, HeadOpener, LetterHeader, OpenedHead, Stated};
+use seal::sign::VerifyingKey;
 use store::Batch;
 use tokio::sync::watch;
 use vocab::{Digest, RecordKind, Row};
 
 use super::keys::Keys;
 use super::{Account, ChangeError, OpenError};
-use crate::letter::Head;
+use crate::letter::{Head, Parsed};
 use crate::mailbox::{Flags, Message, MessageRow, Name, SpecialUse, encode};
 
 /// How many letters one commit folds.
-const LETTERS_PER_COMMIT: usize = 200;
+const LETTERS_PER_COMMIT: usize = 2000;
 /// How many octets of heads a batch may have; the one that passes it is the batch's last. Two
 /// batches are in memory at once.
 const BATCH_OCTETS: usize = 16 << 20;
+/// How long arrivals wait on a full disk before they are tried again.
+const FULL_DISK: Duration = Duration::from_secs(60);
 /// How many threads examine one account's heads, whatever the host has: others log in too.
 const THREADS_MAX: usize = 8;
 
@@ -43,10 +48,10 @@ struct Heads {
     next: Option<u64>,
 }
 
-/// A head that is signed by the cell and opens; what is not said yet is where it stands.
+/// A head that opens; who signed it and where it stands is not said yet.
 struct Examined {
     row: u64,
-    signed: Signed,
+    stated: Stated,
     opened: OpenedHead,
     /// What it says, if its body is the one that arrived.
     head: Result<Head, Left>,
@@ -81,10 +86,16 @@ struct Following {
 
 impl Following {
     /// The letters of some heads that check, in order; and whether to go on behind them.
-    fn follow(&mut self, examined: Vec<Result<Examined, Left>>) -> (Vec<Arrival>, bool) {
+    fn follow(
+        &mut self,
+        examined: Vec<Result<Examined, Left>>,
+        key: &VerifyingKey,
+    ) -> (Vec<Arrival>, bool) {
         let mut arrivals = Vec::with_capacity(examined.len());
-        for examined in examined {
-            match examined.and_then(|examined| self.place(examined)) {
+        let vouched = self.vouched(&examined, key);
+        for (at, examined) in examined.into_iter().enumerate() {
+            let key = (at >= vouched).then_some(key);
+            match examined.and_then(|examined| self.place(examined, key)) {
                 Ok(arrival) => {
                     self.gaps += u32::from(arrival.chain.sequence != self.chain.sequence + 1);
                     self.chain = arrival.chain;
@@ -93,7 +104,7 @@ impl Following {
                 Err(Left::Altered) => self.altered += 1,
                 Err(Left::Replayed) => self.replayed += 1,
                 Err(Left::Later) => {
-                    tracing::warn!("arrived letters wait for newer keys");
+                    tracing::warn!("arrived letters wait for newer keys, or for a disk that reads");
                     return (arrivals, false);
                 }
             }
@@ -101,11 +112,23 @@ impl Following {
         (arrivals, true)
     }
 
-    /// Where a head stands in the chain.
-    fn place(&self, examined: Examined) -> Result<Arrival, Left> {
-        let Examined { row, signed, opened, head } = examined;
+    /// How many of the first heads follow one another from here and need no signature of their
+    /// own, since the last one's is the cell's (specs/bw1.md §7.4).
+    fn vouched(&self, examined: &[Result<Examined, Left>], key: &VerifyingKey) -> usize {
+        let (mut chain, mut last, mut count) = (self.chain, None, 0);
+        for examined in examined.iter().map_while(|examined| examined.as_ref().ok()) {
+            let Ok(next) = examined.stated.follows(&chain) else { break };
+            (chain, last, count) = (next, Some(examined.stated), count + 1);
+        }
+        if last.is_some_and(|stated| stated.verify(key).is_ok()) { count } else { 0 }
+    }
+
+    /// Where a head stands in the chain, and that it is signed if a key is given.
+    fn place(&self, examined: Examined, key: Option<&VerifyingKey>) -> Result<Arrival, Left> {
+        let Examined { row, stated, opened, head } = examined;
+        key.map_or(Ok(()), |key| stated.verify(key)).map_err(|_| Left::Altered)?;
         // Signed by the cell, but not the next: letters before it are missing, or it is old.
-        let next = signed.follows(&self.chain).ok();
+        let next = stated.follows(&self.chain).ok();
         if next.is_none() && opened.ingest.chain.sequence <= self.chain.sequence {
             return Err(Left::Replayed);
         }
@@ -125,10 +148,7 @@ impl Account {
     /// Folds what is there and keeps folding what comes, as long as the account is open.
     pub(super) async fn start_folding(self: &Arc<Self>) -> Result<(), OpenError> {
         let arrivals = self.read.watch(self.id).map_err(|_| OpenError::Failed)?;
-        if let Err(error) = self.fold().await {
-            // What arrived stays sealed and safe; the owner can read the rest.
-            tracing::error!(error = %error, "arrived letters could not be folded");
-        }
+        self.fold_or_say().await;
         let task = tokio::spawn(keep_folding(Arc::downgrade(self), arrivals));
         if let Ok(mut folding) = self.folding.lock() {
             *folding = Some(task.abort_handle());
@@ -136,16 +156,25 @@ impl Account {
         Ok(())
     }
 
+    /// Folds every arrived letter; the log says so if that fails. What arrived then stays sealed
+    /// and safe, and the owner can read the rest.
+    pub(super) async fn fold_or_say(self: &Arc<Self>) {
+        if let Err(error) = self.fold().await {
+            tracing::error!(error = %error, "arrived letters could not be folded");
+        }
+    }
+
     /// Folds every arrived letter.
     ///
     /// # Errors
     /// What a commit can meet; the letters before it are folded, the others stay.
-    pub(super) async fn fold(self: &Arc<Self>) -> Result<(), ChangeError> {
+    async fn fold(self: &Arc<Self>) -> Result<(), ChangeError> {
         let account = Arc::clone(self);
         super::to_its_end(async move {
             let _writing = account.writing.lock().await;
             let mut following = account.following()?;
             let folded = account.fold_all(&mut following).await;
+            account.arrivals_wait.store(folded == Err(ChangeError::Full), Ordering::Relaxed);
             following.report();
             folded
         })
@@ -166,7 +195,7 @@ impl Account {
         let keys = self.keys()?;
         let mut heads = self.heads(&keys, Some(0)).await?;
         loop {
-            let (arrivals, go_on) = following.follow(heads.examined);
+            let (arrivals, go_on) = following.follow(heads.examined, &keys.ingest);
             let next = heads.next.filter(|_| go_on);
             // The next heads first: their threads are at work when the commit is made ready.
             let (more, folded) =
@@ -195,8 +224,7 @@ impl Account {
             .into_iter()
             .map(|part| {
                 let (account, keys) = (Arc::clone(self), Arc::clone(keys));
-                let examine = move |(row, record): Found| account.examine(&keys, row, &record);
-                tokio::task::spawn_blocking(move || part.into_iter().map(examine).collect())
+                tokio::task::spawn_blocking(move || account.examine(&keys, part))
             })
             .collect();
         for part in parts {
@@ -219,30 +247,45 @@ impl Account {
         Ok((found, None))
     }
 
-    /// Everything about a head that needs no other head.
-    fn examine(&self, keys: &Keys, row: u64, record: &[u8]) -> Result<Examined, Left> {
+    /// Everything about heads but where they stand in the chain.
+    fn examine(&self, keys: &Keys, part: Vec<Found>) -> Vec<Result<Examined, Left>> {
+        let mut opener: Option<HeadOpener<'_>> = None;
+        part.into_iter().map(|found| self.examine_one(keys, &mut opener, &found)).collect()
+    }
+
+    fn examine_one<'a>(
+        &self,
+        keys: &'a Keys,
+        opener: &mut Option<HeadOpener<'a>>,
+        (row, record): &Found,
+    ) -> Result<Examined, Left> {
         let altered = |_| Left::Altered;
         let header = LetterHeader::read(record).map_err(altered)?;
         if header.account != self.id {
             return Err(Left::Altered);
         }
-        let signed = verify_signature(record, &keys.ingest).map_err(altered)?;
-        let epoch = keys.letter(header.epoch, header.version).ok_or(Left::Later)?;
-        let opened = open_head(record, epoch).map_err(altered)?;
-        let head = self.head(row, &opened);
-        Ok(Examined { row, signed, opened, head })
+        let stated = Stated::read(record).map_err(altered)?;
+        let Some(epoch) = keys.letter(header.epoch, header.version) else {
+            // Only what the cell signed may hold up what is behind it.
+            stated.verify(&keys.ingest).map_err(altered)?;
+            return Err(Left::Later);
+        };
+        let of_epoch = opener.take().filter(|opener| opener.opens_with(epoch));
+        let opener = opener.insert(of_epoch.unwrap_or_else(|| HeadOpener::new(epoch)));
+        let opened = opener.open(record).map_err(altered)?;
+        let head = self.head(*row, &opened);
+        Ok(Examined { row: *row, stated, opened, head })
     }
 
     /// What a head says, if its body is there and the one that arrived.
     fn head(&self, row: u64, opened: &OpenedHead) -> Result<Head, Left> {
         let body = (RecordKind::LetterBody, Row(row));
         let later = |_| Left::Later;
-        let length = self.read.len(self.id, body.0, body.1).map_err(later)?;
-        let prefix = 0..PREFIX_BYTES as u64;
-        let prefix = self.read.range(self.id, body.0, body.1, prefix).map_err(later)?;
-        let (length, prefix) = length.zip(prefix).ok_or(Left::Altered)?;
+        let prefix = self.read.range(self.id, body.0, body.1, 0..PREFIX_BYTES as u64);
+        let prefix = prefix.map_err(later)?.ok_or(Left::Altered)?;
+        let (prefix, length) = (&prefix.octets, prefix.total);
         let prefix = prefix.first_chunk::<PREFIX_BYTES>().ok_or(Left::Altered)?;
-        opened.ingest.check_body(prefix, length).map_err(|_| Left::Altered)?;
+        opened.ingest.body.check(prefix, length).map_err(|_| Left::Altered)?;
         Head::decode(&opened.head).map_err(|_| Left::Altered)
     }
 
@@ -306,10 +349,7 @@ impl Account {
         let Arrival { row, opened, head, .. } = arrival;
         let epoch = opened.header.epoch.0;
         let size = u32::try_from(head.length).map_err(|_| ChangeError::TooLarge)?;
-        let mut envelope = Vec::new();
-        proto::imap::structure::envelope(&mut envelope, &head.view.envelope);
-        let sent = super::writers_clock(&head.view);
-        let view = encode::<MessageView>(&head.view);
+        let Parsed { view, envelope, sent } = &head.parsed;
         let message_row = MessageRow {
             mailbox,
             uid,
@@ -320,10 +360,10 @@ impl Account {
             letter_row: *row,
             letter: opened.header.letter.0,
             body_key: *opened.body_key.expose(),
-            envelope: &envelope,
-            view: &view,
+            envelope,
+            view,
             verdicts: &head.verdicts,
-            sent,
+            sent: *sent,
         };
         let batch = self.put_message(batch, modseq, epoch, modseq, &message_row)?;
         let message = Message {
@@ -335,9 +375,9 @@ impl Account {
             flags: Flags::NONE,
             keywords: Box::default(),
             received: head.received,
-            sent,
+            sent: *sent,
             letter_row: *row,
-            envelope: envelope.into(),
+            envelope: envelope.as_slice().into(),
         };
         Ok((batch, message))
     }
@@ -357,11 +397,15 @@ fn shared_out<T>(mut all: Vec<T>, parts: usize) -> Vec<Vec<T>> {
 }
 
 async fn keep_folding(account: Weak<Account>, mut arrivals: watch::Receiver<u64>) {
-    while arrivals.changed().await.is_ok() {
-        let Some(account) = account.upgrade() else { return };
-        if let Err(error) = account.fold().await {
-            tracing::error!(error = %error, "arrived letters could not be folded");
+    loop {
+        let waits = account.upgrade().is_some_and(|account| account.arrivals_wait());
+        let patience = if waits { FULL_DISK } else { Duration::MAX };
+        // Without an arrival in time it is tried all the same: there may be room again.
+        if let Ok(Err(_)) = tokio::time::timeout(patience, arrivals.changed()).await {
+            return;
         }
+        let Some(account) = account.upgrade() else { return };
+        account.fold_or_say().await;
     }
 }
 

@@ -4,6 +4,7 @@
 //! account's own rows do not open, the account does not.
 //! Refs: specs/bw1.md §8.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, RwLock};
 
 use vocab::{AccountId, RecordKind, Row};
@@ -56,6 +57,7 @@ impl Account {
             writing: tokio::sync::Mutex::new(()),
             changes: tokio::sync::watch::Sender::new(0),
             folding: Mutex::new(None),
+            arrivals_wait: AtomicBool::new(false),
             in_transit: Arc::new(tokio::sync::Semaphore::new(IN_TRANSIT_OCTETS)),
         });
         if fresh {

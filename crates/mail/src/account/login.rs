@@ -2,25 +2,22 @@
 //! whatever comes later all go through here.
 //!
 //! Invariant: few Argon2id runs at a time; what is unlocked is dropped but for the session's
-//! keys; neither name nor secret is logged.
+//! keys; no key is used that is not stored; neither name nor secret is logged.
 //! Refs: specs/bw1.md §4, §5.4; design §4.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use bytes::Bytes;
-use custody::user::{Attempt, Changes, Locked, UnlockError, Unlocked};
+use custody::user::{Attempt, ChangeError, Changes, UnlockError, Unlocked};
 use seal::Secret;
 use seal::escrow::EscrowPolicy;
 use seal::manifest::Manifest;
 use seal::sign::VerifyingKey;
 use seal::slot::Scope;
-use store::Batch;
 use tokio::sync::Semaphore;
-use vocab::{AccountId, RecordKind, Row};
+use vocab::AccountId;
 use zeroize::Zeroizing;
 
-use super::{Account, OpenError, OpenKeys, Registry};
+use super::{Account, KeystoreError, Keystores, OpenError, OpenKeys, Registry};
 
 /// Attempts that may wait for their turn; more are told to come again.
 const WAITING_MAX: usize = 64;
@@ -69,17 +66,25 @@ impl From<OpenError> for LoginError {
     }
 }
 
+impl From<KeystoreError> for LoginError {
+    fn from(error: KeystoreError) -> Self {
+        if error.is_tampering() { Self::Tampered } else { Self::Failed }
+    }
+}
+
 /// Finds the account of a user name as typed; the routes know.
 pub type Resolve = Arc<dyn Fn(&str) -> Option<AccountId> + Send + Sync>;
-/// The escrow policy a manifest names, for the months made ahead; `None` in custody `sealed`.
+/// The escrow policy for what is made of an account next; `None` in custody `sealed`.
 pub type Policy = Arc<dyn Fn(&Manifest) -> Option<EscrowPolicy> + Send + Sync>;
 
 /// What a door is made with.
 pub struct DoorOptions {
     /// Who is meant.
     pub resolve: Resolve,
-    /// The holders of an account's escrow.
+    /// The holders of an account's escrow from now on ([`super::Policies::next`]).
     pub policy: Policy,
+    /// The accounts' keystores.
+    pub keystores: Arc<Keystores>,
     /// The cell's key that signs arrivals, public half.
     pub ingest: VerifyingKey,
     /// The cell's pepper for passwords.
@@ -97,10 +102,6 @@ pub struct Door {
     options: DoorOptions,
     turns: Semaphore,
     waiting: Semaphore,
-    /// The highest manifest version seen of each account since the process began.
-    seen: Mutex<HashMap<AccountId, u64>>,
-    /// One change of a keystore at a time.
-    keeping: tokio::sync::Mutex<()>,
 }
 
 impl Door {
@@ -108,14 +109,7 @@ impl Door {
     #[must_use]
     pub fn new(registry: Registry, options: DoorOptions) -> Arc<Self> {
         let turns = Semaphore::new(options.parallel.max(1));
-        Arc::new(Self {
-            registry,
-            options,
-            turns,
-            waiting: Semaphore::new(WAITING_MAX),
-            seen: Mutex::new(HashMap::new()),
-            keeping: tokio::sync::Mutex::new(()),
-        })
+        Arc::new(Self { registry, options, turns, waiting: Semaphore::new(WAITING_MAX) })
     }
 
     /// The accounts that are open.
@@ -133,8 +127,8 @@ impl Door {
         user: &str,
         secret: &str,
     ) -> Result<Arc<Account>, LoginError> {
-        let mut unlocked = self.unlock(user, secret, Scope::IMAP).await?;
-        self.upkeep(&mut unlocked).await;
+        let unlocked = self.unlock(user, secret, Scope::IMAP).await?;
+        let unlocked = self.upkeep(unlocked).await?;
         let ingest = self.options.ingest;
         Ok(self.registry.open(OpenKeys { keys: unlocked.into_keys(), ingest }).await?)
     }
@@ -172,89 +166,59 @@ impl Door {
         secret: &str,
         scope: Scope,
     ) -> Result<Unlocked, LoginError> {
-        // Before the records: what is remembered later may be newer than what is read here.
-        let remembered = self.remembered(account);
-        let records = self.keystore(account)?;
-        let locked = Locked::from_records(account, records).map_err(|_| LoginError::Tampered)?;
-        let unlocked = locked.unlock(&Attempt {
+        let locked = self.options.keystores.locked(account)?;
+        Ok(locked.unlock(&Attempt {
             secret,
             scope,
             passwords: self.options.passwords,
             pepper: self.options.pepper.as_ref(),
             now: self.registry.services().clock.now(),
-            remembered,
-        })?;
-        self.remember(account, unlocked.version());
+            // The keystore was compared with what the cell remembers of it.
+            remembered: locked.manifest().version,
+        })?)
+    }
+
+    /// Makes the months ahead that are missing, so that arrival never needs a private key, and
+    /// goes over to other holders if the cell has. The last month has no end, so a failure here
+    /// blocks nobody; it is said in the log.
+    async fn upkeep(self: &Arc<Self>, unlocked: Unlocked) -> Result<Unlocked, LoginError> {
+        let (account, stored) = (unlocked.account(), unlocked.locked().clone());
+        let (door, mut unlocked) = (Arc::clone(self), unlocked);
+        // Every month may be escrowed anew, which is milliseconds each.
+        let made = tokio::task::spawn_blocking(move || {
+            let made = door.make_months(&mut unlocked);
+            (made, unlocked)
+        });
+        let (made, mut unlocked) = made.await.map_err(|_| LoginError::Failed)?;
+        let changes = match made {
+            Ok(changes) if changes.is_empty() => return Ok(unlocked),
+            Ok(changes) => changes,
+            Err(error) => {
+                tracing::error!(%error, "the months ahead could not be made");
+                unlocked.take_back(stored);
+                return Ok(unlocked);
+            }
+        };
+        let holders_before = stored.manifest().policy;
+        match self.options.keystores.commit(account, changes).await {
+            Ok(()) if unlocked.locked().manifest().policy != holders_before => {
+                tracing::info!("an account went over to the cell's present holders");
+            }
+            Ok(()) => {}
+            Err(error) => {
+                // Of two logins at one time, one makes the months.
+                if error != KeystoreError::Changed {
+                    tracing::error!(%error, "the months ahead were not stored");
+                }
+                unlocked.take_back(stored);
+            }
+        }
         Ok(unlocked)
     }
 
-    /// The account's keystore as of one moment: a change between two scans is read again.
-    fn keystore(&self, account: AccountId) -> Result<Vec<(RecordKind, Bytes)>, LoginError> {
-        let read = &self.registry.services().read;
-        let failed = |_| LoginError::Failed;
-        let mut records = Vec::new();
-        for _ in 0..5 {
-            records.clear();
-            let before = read.change(account).map_err(failed)?;
-            for kind in [RecordKind::Manifest, RecordKind::Slot, RecordKind::EpochBox] {
-                for found in read.scan(account, kind, Row(0)) {
-                    records.push((kind, found.map_err(failed)?.1));
-                }
-            }
-            if read.change(account).map_err(failed)? == before {
-                break;
-            }
-        }
-        Ok(records)
-    }
-
-    /// Makes the months ahead that are missing, so that arrival never needs a private key. The
-    /// last month has no end, so a failure here blocks nobody; it is said in the log.
-    async fn upkeep(&self, unlocked: &mut Unlocked) {
-        let _keeping = self.keeping.lock().await;
-        let services = self.registry.services();
-        let account = unlocked.account();
-        if self.remembered(account) > unlocked.version() {
-            // Someone else has just done it.
-            return;
-        }
+    fn make_months(&self, unlocked: &mut Unlocked) -> Result<Changes, ChangeError> {
         let policy = (self.options.policy)(unlocked.locked().manifest());
-        let made =
-            unlocked.upkeep(policy.as_ref(), services.clock.now(), services.entropy.as_ref());
-        let changes = match made {
-            Ok(changes) if changes.is_empty() => return,
-            Ok(changes) => changes,
-            Err(error) => {
-                tracing::error!(error = %error, "the months ahead could not be made");
-                return;
-            }
-        };
-        match services.append.commit(batch(account, changes)).await {
-            Ok(_) => self.remember(account, unlocked.version()),
-            Err(error) => tracing::error!(error = %error, "the months ahead were not stored"),
-        }
+        let services = self.registry.services();
+        unlocked.upkeep(policy.as_ref(), services.clock.now(), services.entropy.as_ref())
     }
-
-    fn remembered(&self, account: AccountId) -> u64 {
-        self.seen.lock().ok().and_then(|seen| seen.get(&account).copied()).unwrap_or(0)
-    }
-
-    fn remember(&self, account: AccountId, version: u64) {
-        if let Ok(mut seen) = self.seen.lock() {
-            let highest = seen.entry(account).or_insert(0);
-            *highest = version.max(*highest);
-        }
-    }
-}
-
-/// A keystore's changes as one batch.
-pub fn batch(account: AccountId, changes: Changes) -> Batch {
-    let mut batch = Batch::new(account);
-    for (kind, row) in changes.delete {
-        batch = batch.delete(kind, row);
-    }
-    for record in changes.put {
-        batch = batch.put(record.kind, record.row, record.bytes);
-    }
-    batch
 }

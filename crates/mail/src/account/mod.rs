@@ -11,14 +11,16 @@ mod body;
 mod change;
 mod fold;
 mod keys;
+mod keystore;
 mod load;
 mod login;
 mod mailboxes;
+mod policies;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
-use proto::message::MessageView;
 use seal::Entropy;
 use store::{Append, Batch, CommitError, Read};
 use tokio::sync::watch;
@@ -27,8 +29,10 @@ use vocab::{AccountId, RecordKind, Row};
 pub use body::{Content, ReadBodyError};
 pub use change::{Appended, Copied, Stored};
 pub use keys::OpenKeys;
+pub use keystore::{KeystoreError, Keystores, KeystoresOptions};
 pub use load::OpenError;
-pub use login::{Door, DoorOptions, LoginError, Policy, Resolve, batch};
+pub use login::{Door, DoorOptions, LoginError, Policy, Resolve};
+pub use policies::{Policies, PoliciesError, PoliciesOptions};
 
 use crate::mailbox::{Mailbox, MessageRow, State, TooManyKeywords, encode};
 use crate::runtime::Clock;
@@ -99,6 +103,8 @@ pub struct Account {
     /// Counts changes; sessions watch it.
     changes: watch::Sender<u64>,
     folding: Mutex<Option<tokio::task::AbortHandle>>,
+    /// Letters arrived that could not be folded: the disk is full.
+    arrivals_wait: AtomicBool,
     /// Room for messages between its sessions and its owner's programs.
     in_transit: Arc<tokio::sync::Semaphore>,
 }
@@ -141,6 +147,13 @@ impl Account {
             *held = Arc::new(keys);
         }
         newer
+    }
+
+    /// Whether letters arrived that cannot be shown until there is room on the disk. They are
+    /// safe; everything else is there.
+    #[must_use]
+    pub fn arrivals_wait(&self) -> bool {
+        self.arrivals_wait.load(Ordering::Relaxed)
     }
 
     fn state_mut(&self) -> Result<RwLockWriteGuard<'_, State>, ChangeError> {
@@ -234,12 +247,6 @@ async fn to_its_end<T: Send + 'static>(
     tokio::spawn(change).await.unwrap_or(Err(ChangeError::Failed))
 }
 
-/// The Date field as its writer's clock showed it (RFC 9051 `SENTSINCE` disregards the zone).
-fn writers_clock(view: &MessageView) -> Option<i64> {
-    let sent = view.sent?;
-    sent.unix_seconds.checked_add(i64::from(sent.offset_minutes) * 60)
-}
-
 /// What every open account is made with.
 #[derive(Clone)]
 pub struct Services {
@@ -291,7 +298,7 @@ impl Registry {
         if let Some(account) = held.upgrade() {
             if account.renew(keys) {
                 // What arrived under the newer keys has waited for them.
-                account.fold().await.map_err(|_| OpenError::Failed)?;
+                account.fold_or_say().await;
             }
             return Ok(account);
         }

@@ -39,7 +39,7 @@ impl Session<'_> {
             let name = capability.to_string().to_ascii_uppercase();
             match name.as_str() {
                 "IMAP4REV2" => self.rev2 = true,
-                "CONDSTORE" => self.condstore = true,
+                "CONDSTORE" => self.enable_condstore(),
                 // RFC 5161 §3.1: what is not known is passed over.
                 _ => continue,
             }
@@ -48,6 +48,19 @@ impl Session<'_> {
         }
         self.say(&format!("* ENABLED{enabled}\r\n"));
         Reply::ok("enabled")
+    }
+
+    /// From now on every FETCH response tells the mod-sequence. What is selected already is told
+    /// where it stands (RFC 7162 §3.1).
+    pub(super) fn enable_condstore(&mut self) {
+        if self.condstore {
+            return;
+        }
+        self.condstore = true;
+        if let Some(selected) = &self.selected {
+            let highest = selected.told;
+            self.say(&format!("* OK [HIGHESTMODSEQ {highest}] highest\r\n"));
+        }
     }
 
     pub(super) fn id(&mut self) -> Reply {

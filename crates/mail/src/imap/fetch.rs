@@ -24,7 +24,7 @@ use super::section;
 use super::selected::{self, Selected};
 use super::session::Session;
 use super::set;
-use crate::account::{Account, Content, IN_TRANSIT_OCTETS, ReadBodyError};
+use crate::account::{Account, ChangeError, Content, IN_TRANSIT_OCTETS, ReadBodyError};
 use crate::mailbox::{FlagChange, FlagSet, Flags, Message, State};
 
 /// Messages answered from memory at a time.
@@ -47,6 +47,7 @@ struct Plan {
     items: Vec<MessageDataItemName<'static>>,
     /// Needs the structure, or the octets: not in memory.
     heavy: bool,
+    by_uid: bool,
     rev2: bool,
 }
 
@@ -83,8 +84,11 @@ impl Session<'_> {
             return Ok(Reply::bad("no items, or too many"));
         }
         if changed_since.is_some() || items.contains(&MessageDataItemName::ModSeq) {
-            self.condstore = true;
+            self.enable_condstore();
         }
+        let Some(selected) = self.selected.as_ref() else {
+            return Ok(Reply::bad("select a mailbox first"));
+        };
         complete(&mut items, by_uid, changed_since.is_some());
         if let Some(since) = changed_since {
             places = newer(&account, selected, &places, since);
@@ -98,7 +102,7 @@ impl Session<'_> {
             items.push(MessageDataItemName::Flags);
         }
         let heavy = items.iter().any(is_heavy);
-        let plan = Arc::new(Plan { items, heavy, rev2: self.rev2 });
+        let plan = Arc::new(Plan { items, heavy, by_uid, rev2: self.rev2 });
         self.answer_all(&account, &places, &plan).await
     }
 
@@ -107,11 +111,17 @@ impl Session<'_> {
         let Some(selected) = self.selected.as_mut() else { return Ok(()) };
         let uids = places.iter().filter_map(|place| selected.uids.get(*place)).copied().collect();
         let set = FlagSet { flags: Flags::SEEN, keywords: Vec::new() };
-        let stored = account.store_flags(selected.row, uids, FlagChange::Add, set, None).await?;
-        for (uid, modseq) in stored.changed {
-            selected.knows(uid, modseq);
+        match account.store_flags(selected.row, uids, FlagChange::Add, set, None).await {
+            Ok(stored) => {
+                for (uid, modseq) in stored.changed {
+                    selected.knows(uid, modseq);
+                }
+                Ok(())
+            }
+            // Reading goes on when the disk is full; the answer shows the flags as they stay.
+            Err(ChangeError::Full) => Ok(()),
+            Err(error) => Err(error.into()),
         }
-        Ok(())
     }
 
     async fn answer_all(
@@ -123,11 +133,11 @@ impl Session<'_> {
         let (mut gone, mut failed, mut undecodable, mut too_much) = (false, false, false, false);
         let mut rest = places;
         while !rest.is_empty() {
-            let Some(selected) = self.selected.as_ref() else { break };
+            let Some(selected) = self.selected.as_mut() else { break };
             let count = if plan.heavy { HEAVY_CHUNK } else { LIGHT_CHUNK };
             let (chunk, later) = rest.split_at(count.min(rest.len()));
             if plan.heavy {
-                let (targets, taken) = targets(account, selected, chunk);
+                let (targets, taken) = targets(&mut self.out, account, selected, chunk);
                 rest = rest.get(taken.max(1)..).unwrap_or_default();
                 gone |= targets.len() < taken;
                 let patience = self.context.limits.write;
@@ -167,6 +177,9 @@ impl Session<'_> {
             Reply::no("[LIMIT] the items say the message over too often")
         } else if undecodable {
             Reply::no("[UNKNOWN-CTE] an encoding nobody knows")
+        } else if gone && plan.by_uid {
+            // RFC 9051 §6.4.9: a UID that is not there is no error.
+            Reply::ok("[EXPUNGEISSUED] fetched")
         } else if gone {
             ReadBodyError::Gone.into()
         } else {
@@ -255,8 +268,14 @@ fn is_heavy(item: &MessageDataItemName<'_>) -> bool {
 }
 
 /// The messages at places, as far as they fit one answer, and how many places were used.
-fn targets(account: &Account, selected: &Selected, places: &[usize]) -> (Vec<Target>, usize) {
+fn targets(
+    out: &mut Vec<u8>,
+    account: &Account,
+    selected: &mut Selected,
+    places: &[usize],
+) -> (Vec<Target>, usize) {
     let Ok(state) = account.state() else { return (Vec::new(), places.len()) };
+    selected.tell_keywords(out, &state.keywords);
     let Some(held) = state.mailbox(selected.row) else { return (Vec::new(), places.len()) };
     let (mut targets, mut taken, mut octets) = (Vec::new(), 0, 0_u64);
     for place in places {
@@ -277,11 +296,12 @@ fn targets(account: &Account, selected: &Selected, places: &[usize]) -> (Vec<Tar
 fn light(
     out: &mut Vec<u8>,
     account: &Account,
-    selected: &Selected,
+    selected: &mut Selected,
     places: &[usize],
     plan: &Plan,
 ) -> bool {
     let Ok(state) = account.state() else { return true };
+    selected.tell_keywords(out, &state.keywords);
     let Some(held) = state.mailbox(selected.row) else { return !places.is_empty() };
     let mut gone = false;
     for place in places {

@@ -11,6 +11,10 @@ use super::connection::Closed;
 use super::reply::Reply;
 use super::session::Session;
 
+/// RFC 9051 §7.1: what the owner must be shown.
+const ARRIVALS_WAIT: &str =
+    "* NO [ALERT] the disk is full: letters that arrived are safe and wait until there is room\r\n";
+
 impl Session<'_> {
     pub(super) async fn authenticate(
         &mut self,
@@ -57,6 +61,9 @@ impl Session<'_> {
         match self.context.door.open(user, password).await {
             Ok(account) => {
                 self.connection.logged_in(account.in_transit());
+                if account.arrivals_wait() {
+                    self.say(ARRIVALS_WAIT);
+                }
                 self.account = Some(account);
                 let capabilities = self.capabilities();
                 Ok(Reply::Ok(format!("[CAPABILITY {capabilities}] unlocked")))

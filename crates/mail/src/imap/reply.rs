@@ -66,7 +66,7 @@ impl From<LoginError> for Reply {
 impl From<ReadBodyError> for Reply {
     fn from(error: ReadBodyError) -> Self {
         Self::no(match error {
-            ReadBodyError::Gone => "[EXPUNGEISSUED] some of these messages are gone",
+            ReadBodyError::Gone => "[EXPUNGEISSUED] some of these messages no longer exist",
             ReadBodyError::Failed => "[SERVERBUG] some of these messages cannot be read",
         })
     }

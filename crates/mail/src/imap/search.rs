@@ -26,7 +26,7 @@ const DAY_SECONDS: i64 = 86_400;
 /// Search keys in one command.
 const KEYS_MAX: usize = 1000;
 
-/// A key ready to be asked of messages: sets resolved, texts in lower case.
+/// A key ready to be asked of messages: sets resolved, texts as they are searched.
 enum Key {
     All,
     /// Places in the session's mailbox.
@@ -61,9 +61,10 @@ enum Place {
 
 /// What was found.
 struct Found {
-    places: Vec<usize>,
-    /// The highest mod-sequence of what was found.
-    modseq: u64,
+    /// Places in the session's mailbox, ascending, and the mod-sequences there.
+    hits: Vec<(usize, u64)>,
+    /// Messages the client still counts were gone, and so not looked at.
+    is_behind: bool,
 }
 
 impl Session<'_> {
@@ -106,13 +107,19 @@ impl Session<'_> {
                 return reply;
             }
         };
-        self.condstore |= conditional;
+        if conditional {
+            self.enable_condstore();
+        }
+        let Some(selected) = self.selected.as_ref() else {
+            return Reply::bad("select a mailbox first");
+        };
         let found = match find(&account, selected, key).await {
             Ok(found) => found,
             Err(error) => return error.into(),
         };
         self.answer_search(tag, by_uid, &found, returned, conditional);
-        Reply::ok("searched")
+        // RFC 5530 §3: the client may want to hear of it soon.
+        Reply::ok(if found.is_behind { "[EXPUNGEISSUED] searched" } else { "searched" })
     }
 
     fn answer_search(
@@ -124,15 +131,17 @@ impl Session<'_> {
         conditional: bool,
     ) {
         let Some(selected) = self.selected.as_ref() else { return };
+        let hits = &found.hits;
         let uids: Vec<u32> =
-            found.places.iter().filter_map(|place| selected.uids.get(*place)).copied().collect();
+            hits.iter().filter_map(|(place, _)| selected.uids.get(*place)).copied().collect();
         let numbers = if by_uid {
             uids.clone()
         } else {
-            let number = |place: &usize| u32::try_from(Selected::number(*place));
-            found.places.iter().filter_map(|place| number(place).ok()).collect()
+            let number = |(place, _): &(usize, u64)| u32::try_from(Selected::number(*place));
+            hits.iter().filter_map(|hit| number(hit).ok()).collect()
         };
-        let modseq = (conditional && !numbers.is_empty()).then_some(found.modseq);
+        let modseqs = hits.iter().filter(|_| conditional).map(|(_, modseq)| *modseq);
+        let modseq = meant(returned.unwrap_or_default(), modseqs.collect()).into_iter().max();
         let options = match returned {
             None if !self.rev2 => {
                 old_response(&mut self.out, &numbers, modseq);
@@ -142,7 +151,7 @@ impl Session<'_> {
             Some(options) => options,
         };
         if options.contains(&ReturnOption::Save) {
-            self.saved = saved(options, uids);
+            self.saved = meant(options, uids);
         }
         if options != [ReturnOption::Save] {
             extended_response(&mut self.out, tag, by_uid, &numbers, options, modseq);
@@ -191,16 +200,17 @@ fn extended_response(
     write::text(out, "\r\n");
 }
 
-/// What `$` is after SAVE (RFC 5182 §2.4).
-fn saved(options: &[ReturnOption], uids: Vec<u32>) -> Vec<u32> {
+/// Of what was found, what the options ask for: that is what `$` is after SAVE (RFC 5182 §2.4),
+/// and whose highest mod-sequence is told (RFC 4731 §3.2).
+fn meant<T: Copy + PartialEq>(options: &[ReturnOption], found: Vec<T>) -> Vec<T> {
     let all =
         options.iter().any(|option| matches!(option, ReturnOption::All | ReturnOption::Count));
     let (min, max) = (options.contains(&ReturnOption::Min), options.contains(&ReturnOption::Max));
     if all || !(min || max) {
-        return uids;
+        return found;
     }
-    let first = uids.first().filter(|_| min).copied();
-    let last = uids.last().filter(|_| max).copied().filter(|last| Some(*last) != first);
+    let first = found.first().filter(|_| min).copied();
+    let last = found.last().filter(|_| max).copied().filter(|last| Some(*last) != first);
     first.into_iter().chain(last).collect()
 }
 
@@ -297,7 +307,7 @@ fn text(place: Place, what: &AString<'_>) -> Result<Key, Reply> {
     if what.is_empty() && !matches!(place, Place::Header(_)) {
         return Ok(Key::All);
     }
-    Ok(Key::Text(place, what.to_lowercase()))
+    Ok(Key::Text(place, message::for_search(what)))
 }
 
 /// A message the memory could not decide on.
@@ -312,19 +322,17 @@ async fn find(
     selected: &Selected,
     key: Key,
 ) -> Result<Found, ReadBodyError> {
-    let mut found = Found { places: Vec::new(), modseq: 0 };
+    let mut found = Found { hits: Vec::new(), is_behind: true };
     let mut undecided = Vec::new();
     {
         let state = account.state().map_err(|_| ReadBodyError::Failed)?;
         let Some(held) = state.mailbox(selected.row) else { return Ok(found) };
+        found.is_behind = selected.is_behind(held);
         for (place, uid) in selected.uids.iter().enumerate() {
             let Some(message) = held.message(*uid) else { continue };
             let recent = selected.is_recent(*uid);
             match key.in_memory(place, message, recent) {
-                Some(true) => {
-                    found.places.push(place);
-                    found.modseq = found.modseq.max(message.modseq);
-                }
+                Some(true) => found.hits.push((place, message.modseq)),
                 Some(false) => {}
                 None => undecided.push(Undecided { place, message: message.clone(), recent }),
             }
@@ -335,10 +343,10 @@ async fn find(
     }
     let account = Arc::clone(account);
     let opened = tokio::task::spawn_blocking(move || open_and_ask(&account, &key, &undecided));
-    let (places, modseq) = opened.await.map_err(|_| ReadBodyError::Failed)??;
-    found.places.extend(places);
-    found.places.sort_unstable();
-    found.modseq = found.modseq.max(modseq);
+    let opened = opened.await.map_err(|_| ReadBodyError::Failed)??;
+    found.hits.extend(opened.hits);
+    found.hits.sort_unstable();
+    found.is_behind |= opened.is_behind;
     Ok(found)
 }
 
@@ -346,21 +354,23 @@ fn open_and_ask(
     account: &Account,
     key: &Key,
     undecided: &[Undecided],
-) -> Result<(Vec<usize>, u64), ReadBodyError> {
-    let (mut places, mut highest) = (Vec::new(), 0);
+) -> Result<Found, ReadBodyError> {
+    let mut found = Found { hits: Vec::new(), is_behind: false };
     for Undecided { place, message, recent } in undecided {
         let mut texts = match account.content(message.row) {
             Ok(content) => Texts { content, body: None, header: None },
             // Expunged meanwhile: it does not match.
-            Err(ReadBodyError::Gone) => continue,
+            Err(ReadBodyError::Gone) => {
+                found.is_behind = true;
+                continue;
+            }
             Err(ReadBodyError::Failed) => return Err(ReadBodyError::Failed),
         };
         if key.opened(*place, message, *recent, &mut texts)? {
-            places.push(*place);
-            highest = highest.max(message.modseq);
+            found.hits.push((*place, message.modseq));
         }
     }
-    Ok((places, highest))
+    Ok(found)
 }
 
 impl Key {
@@ -463,7 +473,7 @@ impl Key {
     }
 }
 
-/// One message's texts in lower case, read when first needed.
+/// One message's texts as they are searched, read when first needed.
 struct Texts {
     content: Content,
     body: Option<String>,
@@ -478,20 +488,21 @@ impl Texts {
             Place::To => Ok(in_addresses(&envelope.to, what)),
             Place::Cc => Ok(in_addresses(&envelope.cc, what)),
             Place::Bcc => Ok(in_addresses(&envelope.bcc, what)),
-            Place::Subject => Ok(self.content.view.subject.to_lowercase().contains(what)),
+            Place::Subject => Ok(message::for_search(&self.content.view.subject).contains(what)),
             Place::Header(name) => {
                 let name = name.clone();
                 let fields = message::Fields::new(self.header()?);
                 // RFC 9051 §6.4.4: an empty string asks whether the field is there.
                 let holds = |field: message::Field<'_>| {
                     field.is(&name)
-                        && message::decode_header_text(field.value).to_lowercase().contains(what)
+                        && message::for_search(&message::decode_header_text(field.value))
+                            .contains(what)
                 };
                 Ok(fields.into_iter().any(holds))
             }
             Place::Body => Ok(self.body()?.contains(what)),
             Place::Text => {
-                let header = message::decode_header_text(self.header()?).to_lowercase();
+                let header = message::for_search(&message::decode_header_text(self.header()?));
                 Ok(header.contains(what) || self.body()?.contains(what))
             }
         }
@@ -511,7 +522,7 @@ impl Texts {
             let whole = self.content.whole()?;
             let mut text = String::new();
             for part in self.content.view.parts.iter().filter(|part| part.is_text()) {
-                text.push_str(&part.decoded_text(&whole).to_lowercase());
+                text.push_str(&message::for_search(&part.decoded_text(&whole)));
                 text.push('\n');
             }
             self.body = Some(text);
@@ -522,13 +533,13 @@ impl Texts {
 
 fn in_addresses(addresses: &[EnvelopeAddress], what: &str) -> bool {
     let lossy = |octets: &Option<Vec<u8>>| {
-        octets.as_deref().map(|octets| String::from_utf8_lossy(octets).to_lowercase())
+        octets.as_deref().map(|octets| message::for_search(&String::from_utf8_lossy(octets)))
     };
     addresses.iter().any(|address| {
         let name = address.name.as_deref().map(message::decode_header_text).unwrap_or_default();
         let mailbox = lossy(&address.mailbox).unwrap_or_default();
         let host = lossy(&address.host).unwrap_or_default();
-        let shown = format!("{} <{mailbox}@{host}>", name.to_lowercase());
+        let shown = format!("{} <{mailbox}@{host}>", message::for_search(&name));
         shown.contains(what)
     })
 }

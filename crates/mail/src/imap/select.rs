@@ -7,12 +7,10 @@ use imap_types::command::SelectParameter;
 use imap_types::mailbox::Mailbox;
 
 use super::reply::Reply;
-use super::selected::Selected;
+use super::selected::{Selected, all_flags};
 use super::session::Session;
 use crate::account::ChangeError;
 use crate::mailbox::Flags;
-
-const SYSTEM_FLAGS: &str = "\\Answered \\Flagged \\Deleted \\Seen \\Draft";
 
 impl Session<'_> {
     pub(super) fn select(
@@ -23,7 +21,7 @@ impl Session<'_> {
     ) -> Reply {
         for parameter in parameters {
             match parameter {
-                SelectParameter::CondStore => self.condstore = true,
+                SelectParameter::CondStore => self.enable_condstore(),
                 SelectParameter::QResync { .. } => return Reply::bad("QRESYNC is not offered"),
             }
         }
@@ -50,21 +48,25 @@ impl Session<'_> {
     ) -> Result<(), ChangeError> {
         let Some(account) = self.account.clone() else { return Err(ChangeError::NoMailbox) };
         let row = account.state()?.named(name).ok_or(ChangeError::NoMailbox)?.row;
-        let selected = Selected::new(&account, row, read_only)?;
+        let mut selected = Selected::new(&account, row, read_only)?;
         let mut said = String::new();
         {
             let state = account.state()?;
             let held = state.mailbox(row).ok_or(ChangeError::NoMailbox)?;
-            let keywords: String =
-                state.keywords.names().iter().flat_map(|name| [" ", name]).collect();
-            said.push_str(&format!("* FLAGS ({SYSTEM_FLAGS}{keywords})\r\n"));
-            let permanent =
-                if read_only { String::new() } else { format!("{SYSTEM_FLAGS}{keywords} \\*") };
+            said.push_str(&format!("* FLAGS ({})\r\n", all_flags(&state.keywords)));
+            selected.knows_keywords(&state.keywords);
+            let permanent = if read_only {
+                String::new()
+            } else {
+                format!("{} \\*", all_flags(&state.keywords))
+            };
             said.push_str(&format!("* OK [PERMANENTFLAGS ({permanent})] kept\r\n"));
             said.push_str(&format!("* {} EXISTS\r\n", selected.uids.len()));
             if !self.rev2 {
                 said.push_str(&format!("* {} RECENT\r\n", selected.recent.len()));
-                let first = held.messages.iter().position(|held| !held.flags.has(Flags::SEEN));
+                // Counted as the client was told: the mailbox may have changed since.
+                let seen = |uid| held.message(uid).is_none_or(|it| it.flags.has(Flags::SEEN));
+                let first = selected.uids.iter().position(|uid| !seen(*uid));
                 if let Some(first) = first {
                     said.push_str(&format!("* OK [UNSEEN {}] first unseen\r\n", first + 1));
                 }

@@ -7,7 +7,9 @@
 use std::collections::HashMap;
 
 use crate::account::{Account, ChangeError};
-use crate::mailbox::{Keywords, Message};
+use crate::mailbox::{Keywords, Mailbox, Message};
+
+const SYSTEM_FLAGS: &str = "\\Answered \\Flagged \\Deleted \\Seen \\Draft";
 
 /// What the client wants of unsolicited data.
 #[derive(Clone, Copy)]
@@ -25,6 +27,8 @@ pub(super) struct Selected {
     pub(super) recent: Vec<u32>,
     /// The highest mod-sequence whose change has been told.
     pub(super) told: u64,
+    /// How many of the account's keywords the client has been told of.
+    keywords: usize,
     expunges: u64,
     /// Changes of this session's own that need not be told again: UID and mod-sequence.
     own: HashMap<u32, u64>,
@@ -45,6 +49,7 @@ impl Selected {
             uids,
             recent,
             told: mailbox.highest_modseq,
+            keywords: 0,
             expunges: mailbox.expunges,
             own: HashMap::new(),
         })
@@ -53,7 +58,7 @@ impl Selected {
     #[cfg(test)]
     pub(super) fn for_test(uids: Vec<u32>) -> Self {
         let (recent, own) = (Vec::new(), HashMap::new());
-        Self { row: 1, read_only: false, uids, recent, told: 0, expunges: 0, own }
+        Self { row: 1, read_only: false, uids, recent, told: 0, keywords: 0, expunges: 0, own }
     }
 
     /// A change of this session's own, which the client knows of.
@@ -63,6 +68,25 @@ impl Selected {
 
     pub(super) fn is_recent(&self, uid: u32) -> bool {
         self.recent.binary_search(&uid).is_ok()
+    }
+
+    /// The client has been told of every keyword there is.
+    pub(super) fn knows_keywords(&mut self, keywords: &Keywords) {
+        self.keywords = keywords.names().len();
+    }
+
+    /// Whether messages are gone that the client still counts.
+    pub(super) fn is_behind(&self, mailbox: &Mailbox) -> bool {
+        mailbox.expunges != self.expunges
+    }
+
+    /// Tells of keywords the client does not know yet, before the first FETCH that names one
+    /// (RFC 9051 §7.3.5).
+    pub(super) fn tell_keywords(&mut self, out: &mut Vec<u8>, keywords: &Keywords) {
+        if keywords.names().len() > self.keywords {
+            self.knows_keywords(keywords);
+            out.extend_from_slice(format!("* FLAGS ({})\r\n", all_flags(keywords)).as_bytes());
+        }
     }
 
     /// The sequence number of the message at a place.
@@ -93,6 +117,7 @@ impl Selected {
             if highest == self.told {
                 return Ok(());
             }
+            self.tell_keywords(out, &state.keywords);
             let last = self.uids.last().copied().unwrap_or(0);
             let first_new = messages.partition_point(|message| message.uid <= last);
             for message in messages.get(..first_new).unwrap_or_default() {
@@ -150,6 +175,16 @@ impl Selected {
         }
         out.extend_from_slice(b")\r\n");
     }
+}
+
+/// Every flag a message may bear, as FLAGS and PERMANENTFLAGS list them.
+pub(super) fn all_flags(keywords: &Keywords) -> String {
+    let mut list = SYSTEM_FLAGS.to_owned();
+    for name in keywords.names() {
+        list.push(' ');
+        list.push_str(name);
+    }
+    list
 }
 
 /// `FLAGS (…)`.

@@ -22,7 +22,7 @@ impl Session<'_> {
         }
         // RFC 7162 §3.1: asking for it enables it.
         if items.contains(&StatusDataItemName::HighestModSeq) {
-            self.condstore = true;
+            self.enable_condstore();
         }
         let (name, account) = match (self.name(mailbox), self.account.clone()) {
             (Ok(name), Some(account)) => (name, account),

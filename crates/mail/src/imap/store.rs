@@ -54,7 +54,7 @@ impl Session<'_> {
         for modifier in modifiers {
             let StoreModifier::UnchangedSince(limit) = modifier;
             unchanged_since = Some(*limit);
-            self.condstore = true;
+            self.enable_condstore();
         }
         let Some((account, selected)) = self.account.clone().zip(self.selected.as_mut()) else {
             return Reply::bad("select a mailbox first");
@@ -74,15 +74,11 @@ impl Session<'_> {
         };
         let set = flag_set(wanted.flags);
         let row = selected.row;
-        let known = keywords_known(&account);
         let stored =
             match account.store_flags(row, uids.clone(), change, set, unchanged_since).await {
                 Ok(stored) => stored,
                 Err(error) => return error.into(),
             };
-        if keywords_known(&account) != known {
-            self.tell_keywords(&account);
-        }
         self.tell_stored(&account, &uids, &stored, wanted.response == StoreResponse::Silent);
         modified_reply(self.selected.as_ref(), &stored, by_uid)
     }
@@ -97,6 +93,7 @@ impl Session<'_> {
     ) {
         let manner = self.manner();
         let (Ok(state), Some(selected)) = (account.state(), self.selected.as_mut()) else { return };
+        selected.tell_keywords(&mut self.out, &state.keywords);
         for (uid, modseq) in &stored.changed {
             selected.knows(*uid, *modseq);
         }
@@ -122,22 +119,6 @@ impl Session<'_> {
             write::text(&mut self.out, ")\r\n");
         }
     }
-
-    /// RFC 9051 §7.3.5: a keyword that was not in FLAGS before.
-    fn tell_keywords(&mut self, account: &crate::account::Account) {
-        let Ok(state) = account.state() else { return };
-        let mut line = String::from("* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft");
-        for name in state.keywords.names() {
-            line.push(' ');
-            line.push_str(name);
-        }
-        line.push_str(")\r\n");
-        self.say(&line);
-    }
-}
-
-fn keywords_known(account: &crate::account::Account) -> usize {
-    account.state().map_or(0, |state| state.keywords.names().len())
 }
 
 // RFC 7162 §3.1.3

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use mail_auth::dmarc::Policy;
 use mail_auth::dmarc::verify::DmarcParameters;
 use mail_auth::spf::verify::SpfParameters;
-use mail_auth::{AuthenticatedMessage, AuthenticationResults, DmarcResult};
-use proto::address::{Address, Path};
+use mail_auth::{AuthenticatedMessage, AuthenticationResults, DmarcResult, SpfOutput};
+use proto::address::{Address, Domain, Path};
 use proto::message::Fields;
 
 use super::trace;
@@ -74,13 +74,19 @@ async fn check_all(dns: &Dns, hostname: &str, origin: &Origin<'_>, message: &[u8
     let ip = origin.ip.to_canonical();
     let from = origin.from.address().map(Address::to_string).unwrap_or_default();
     let from_domain = origin.from.address().map(|address| address.domain.to_ascii());
+    let domain = from_domain.as_deref().unwrap_or(origin.hello);
     // RFC 7208 §2.4: without a sender, `postmaster` at the EHLO name stands for it.
     let spf = if from.is_empty() {
         SpfParameters::verify_ehlo(ip, origin.hello, hostname)
     } else {
         SpfParameters::verify_mail_from(ip, origin.hello, hostname, &from)
     };
-    let spf = authenticator.verify_spf(spf).await;
+    // RFC 7208 §4.3: an address literal has no policy, which is no error of its sender's.
+    let spf = if Domain::parse(domain).is_ok_and(|domain| domain.dns_name().is_some()) {
+        authenticator.verify_spf(spf).await
+    } else {
+        SpfOutput::new(domain.to_owned())
+    };
     let results = AuthenticationResults::new(hostname);
     let results = results.with_spf_mailfrom_result(&spf, ip, &from, origin.hello);
     let Some(mut parsed) = AuthenticatedMessage::parse(message) else {
@@ -88,7 +94,6 @@ async fn check_all(dns: &Dns, hostname: &str, origin: &Origin<'_>, message: &[u8
     };
     parsed.dkim_headers.truncate(SIGNATURES_MAX);
     let dkim = authenticator.verify_dkim(&parsed).await;
-    let domain = from_domain.as_deref().unwrap_or(origin.hello);
     let dmarc =
         authenticator.verify_dmarc(DmarcParameters::new(&parsed, &dkim, domain, &spf)).await;
     let author = parsed.from.first().map_or("", String::as_str);

@@ -13,17 +13,18 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use custody::user::{Locked, MANIFEST_ROW};
 use seal::epoch::{EpochPublic, epoch_of};
 use seal::letter::{Chain, ClosedLetter, LetterSealer};
 use seal::mac::sha256;
+use seal::run::{Run, Step};
 use seal::sign::SigningKey;
 use seal::{Entropy, SealError};
 use store::{Append, Batch, CommitError, Read};
 use tokio::sync::oneshot;
 use vocab::{AccountId, Digest, Epoch, LetterId, RecordKind, Row, Timestamp};
 
-use crate::letter::Head;
+use crate::account::{KeystoreError, Keystores};
+use crate::letter::{Head, Parsed};
 use crate::runtime::Clock;
 
 /// The row of an account's chain of arrivals.
@@ -32,6 +33,8 @@ const CHAIN_ROW: Row = Row(0);
 const LETTERS_PER_COMMIT: usize = 64;
 /// Octets of bodies in one commit, but for a single letter.
 const OCTETS_PER_COMMIT: usize = 32 << 20;
+/// How long letters of one account may share a run (specs/bw1.md §7.1).
+const RUN_SECONDS_MAX: u64 = 60;
 /// Accounts that are remembered between letters.
 const LANES_MAX: usize = 10_000;
 
@@ -71,6 +74,12 @@ impl From<SealError> for DeliverError {
     }
 }
 
+impl From<KeystoreError> for DeliverError {
+    fn from(error: KeystoreError) -> Self {
+        if error.is_tampering() { Self::NoKeys } else { Self::Failed }
+    }
+}
+
 /// A letter, ready to be delivered.
 pub struct Letter {
     /// The message with its trace fields.
@@ -89,6 +98,8 @@ pub struct Letter {
 pub struct DelivererOptions {
     /// The cell's key that signs arrivals ([`custody::cell::CellKeys::ingest`]).
     pub ingest: SigningKey,
+    /// The accounts' keystores.
+    pub keystores: Arc<Keystores>,
     /// Writes.
     pub append: Append,
     /// Reads.
@@ -120,6 +131,21 @@ struct Target {
     manifest: Digest,
     month: Epoch,
     public: EpochPublic,
+    run: Option<(Timestamp, Run)>,
+}
+
+impl Target {
+    /// The place of the next letter, in the run under way or a new one.
+    fn step(&mut self, now: Timestamp, entropy: &dyn Entropy) -> Result<Step, DeliverError> {
+        // A clock that was set back ends a run too.
+        let age = |begun: Timestamp| now.0.checked_sub(begun.0);
+        self.run.take_if(|(begun, _)| age(*begun).is_none_or(|age| age >= RUN_SECONDS_MAX));
+        if let Some(step) = self.run.as_mut().and_then(|(_, run)| run.step()) {
+            return Ok(step);
+        }
+        let (_, run) = self.run.insert((now, Run::begin(&self.public, entropy)?));
+        run.step().ok_or(DeliverError::Failed)
+    }
 }
 
 struct Waiting {
@@ -171,37 +197,25 @@ impl Deliverer {
         Arc::clone(lanes.entry(account).or_default())
     }
 
-    /// The epoch that receives now, from records the account's own manifest vouches for.
-    fn arrival(&self, account: AccountId, lane: &Lane) -> Result<EpochPublic, DeliverError> {
-        let read = &self.options.read;
-        let failed = |_| DeliverError::Failed;
+    /// Where the next letter goes: a run to the epoch that receives now, of the keystore that
+    /// the cell pinned.
+    fn arrival(&self, account: AccountId, lane: &Lane) -> Result<Step, DeliverError> {
+        let (keystores, entropy) = (&self.options.keystores, self.options.entropy.as_ref());
         let now = self.options.clock.now();
         let month = epoch_of(now);
-        for _ in 0..5 {
-            let found = read.get(account, RecordKind::Manifest, MANIFEST_ROW).map_err(failed)?;
-            let manifest = sha256(&[&found.ok_or(DeliverError::NoKeys)?]);
-            if let Some(known) = hold(&lane.target).as_ref()
-                && (known.manifest, known.month) == (manifest, month)
-            {
-                return Ok(known.public.clone());
-            }
-            let mut records = Vec::new();
-            for kind in [RecordKind::Manifest, RecordKind::Slot, RecordKind::EpochBox] {
-                for found in read.scan(account, kind, Row(0)) {
-                    records.push((kind, found.map_err(failed)?.1));
-                }
-            }
-            let checked = records.first().map(|(_, manifest)| sha256(&[manifest]));
-            // If the keystore changed between the reads, it does not check: read it again.
-            if let Ok(locked) = Locked::from_records(account, records)
-                && checked == Some(manifest)
-            {
-                let public = locked.arrival(now).ok_or(DeliverError::NoKeys)?;
-                *hold(&lane.target) = Some(Target { manifest, month, public: public.clone() });
-                return Ok(public);
-            }
+        // If there is none, `locked` says so in the log.
+        let stored = keystores.stored(account).ok();
+        if let Some(known) = hold(&lane.target).as_mut()
+            && (Some(known.manifest), known.month) == (stored, month)
+        {
+            return known.step(now, entropy);
         }
-        Err(DeliverError::NoKeys)
+        let locked = keystores.locked(account)?;
+        let public = locked.arrival(now).ok_or(DeliverError::NoKeys)?;
+        let mut target = Target { manifest: locked.digest(), month, public, run: None };
+        let step = target.step(now, entropy);
+        *hold(&lane.target) = Some(target);
+        step
     }
 
     fn seal(
@@ -211,26 +225,25 @@ impl Deliverer {
         letter: &Letter,
         rcpt_to: Vec<String>,
     ) -> Result<(ClosedLetter, Vec<u8>), DeliverError> {
-        let to = self.arrival(account, lane)?;
+        let step = self.arrival(account, lane)?;
         let entropy = self.options.entropy.as_ref();
         let mut id = [0; 16];
         entropy.fill(&mut id);
         let octets = &letter.octets;
         let length = u32::try_from(octets.len()).map_err(|_| DeliverError::TooLarge)?;
-        let (view, _) = proto::message::parse(octets);
         let head = Head {
             length: u64::from(length),
             sha256: sha256(&[octets]).0,
             mail_from: letter.mail_from.clone(),
             rcpt_to,
             received: letter.received.0,
-            view,
+            parsed: Parsed::of(octets),
             verdicts: letter.verdicts.clone(),
             junk: letter.junk,
         };
         let mut body = Vec::with_capacity(octets.len() + octets.len() / 8 + 256);
         let mut sealer =
-            LetterSealer::begin(LetterId(id), letter.received, &to, entropy, &mut body)?;
+            LetterSealer::begin(LetterId(id), letter.received, step, entropy, &mut body)?;
         sealer.push(octets, &mut body)?;
         let closed = sealer.close(&head.encode(), &mut body)?;
         Ok((closed, body))

@@ -59,6 +59,8 @@ pub struct Limits {
     pub write: Duration,
     /// How long a TLS handshake may take.
     pub handshake: Duration,
+    /// How long one letter may take from MAIL on: what has come of it is held meanwhile.
+    pub letter: Duration,
     /// How long one connection may last.
     pub connection: Duration,
     /// How long SPF, DKIM and DMARC may take together before they count as temporary errors.
@@ -74,6 +76,7 @@ impl Default for Limits {
             silence: Duration::from_secs(5 * 60),
             write: Duration::from_secs(5 * 60),
             handshake: Duration::from_secs(60),
+            letter: Duration::from_secs(30 * 60),
             connection: Duration::from_secs(2 * 3600),
             checks: Duration::from_secs(30),
             failed_login: Duration::from_secs(2),

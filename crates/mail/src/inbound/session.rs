@@ -41,6 +41,8 @@ struct Transaction {
     message: Vec<u8>,
     /// There was no room for all of it.
     is_over: bool,
+    /// Until when it must be whole.
+    ends: Instant,
 }
 
 /// What a read gave.
@@ -177,6 +179,7 @@ impl Connection {
             return false;
         }
         let ends = (Instant::now() + self.context.limits.silence).min(self.ends);
+        let ends = self.transaction.as_ref().map_or(ends, |transaction| ends.min(transaction.ends));
         let input = tokio::select! {
             biased;
             // An error means the sender is gone, which is a shutdown too.
@@ -257,15 +260,18 @@ impl Connection {
                 return Reply::sender_not_owned();
             }
         }
-        let budget = &self.context.budget;
-        if !budget.fits(params.size.unwrap_or(0)) {
+        // Other cells carry the letters of many; their share is not counted.
+        let source = (self.service != Service::Relay).then_some(self.peer.ip());
+        let granted = self.context.budget.begin(source);
+        if !granted.fits(params.size.unwrap_or(0)) {
             return Reply::storage_full();
         }
         self.transaction = Some(Transaction {
             envelope: Envelope::new(from),
-            granted: budget.begin(),
+            granted,
             message: Vec::new(),
             is_over: false,
+            ends: Instant::now() + self.context.limits.letter,
         });
         Reply::sender_ok()
     }
@@ -280,14 +286,14 @@ impl Connection {
         } else {
             transaction.is_over = true;
             transaction.message = Vec::new();
-            transaction.granted = self.context.budget.begin();
+            transaction.granted.give_back();
         }
     }
 
     /// The message is whole: delivers it.
     async fn finish(&mut self) -> Reply {
         let Some(transaction) = self.transaction.take() else { return Reply::try_later() };
-        let Transaction { envelope, granted, message, is_over } = transaction;
+        let Transaction { envelope, granted, message, is_over, .. } = transaction;
         if is_over {
             return Reply::storage_full();
         }

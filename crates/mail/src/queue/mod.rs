@@ -93,6 +93,13 @@ impl Retry {
         let last = self.after_seconds.last().copied().unwrap_or(3600);
         self.after_seconds.get(at).copied().unwrap_or(last).max(1)
     }
+
+    /// When whatever waits at `now` is due at the latest. A time beyond that is of a clock that
+    /// was set back since.
+    fn latest(&self, now: Timestamp) -> Timestamp {
+        let longest = self.after_seconds.iter().copied().max().unwrap_or(3600).max(1);
+        Timestamp(now.0.saturating_add(longest))
+    }
 }
 
 /// What a queue is made with.
@@ -181,6 +188,7 @@ impl Queue {
         if altered > 0 {
             tracing::error!(rows = altered, "rows of the outbound queue do not open");
         }
+        schedule.due_by(options.retry.latest(options.clock.now()));
         Ok(Arc::new(Self {
             rows,
             schedule,
@@ -247,18 +255,22 @@ impl Queue {
 
     /// Makes everything that waits due now.
     pub fn flush(&self) {
-        self.schedule.all_due(self.clock.now());
+        self.schedule.due_by(self.clock.now());
         self.wake.notify_one();
     }
 
     /// Delivers what is due, for as long as the server runs; then waits for what is being
     /// tried, which the caller may cut short without loss.
     pub async fn run(self: Arc<Self>, mut shutdown: watch::Receiver<bool>) {
-        let mut trying = JoinSet::new();
+        let (mut trying, mut before) = (JoinSet::new(), self.clock.now());
         loop {
             while trying.try_join_next().is_some() {}
-            self.begin_due(&mut trying);
             let now = self.clock.now();
+            if now < before {
+                self.schedule.due_by(self.retry.latest(now));
+            }
+            before = now;
+            self.begin_due(&mut trying);
             let due = self.schedule.next_due();
             let seconds = due.map_or(SLEEP_SECONDS_MAX, |due| {
                 due.0.saturating_sub(now.0).clamp(1, SLEEP_SECONDS_MAX)

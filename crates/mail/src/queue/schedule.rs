@@ -80,9 +80,10 @@ impl Schedule {
         }
     }
 
-    pub(super) fn all_due(&self, now: Timestamp) {
+    /// Everything that waits is due at `latest`, if not before.
+    pub(super) fn due_by(&self, latest: Timestamp) {
         let mut inner = self.inner();
-        inner.due = inner.due.iter().map(|(at, row)| ((*at).min(now.0), *row)).collect();
+        inner.due = inner.due.iter().map(|(at, row)| ((*at).min(latest.0), *row)).collect();
     }
 
     pub(super) fn status(&self) -> Status {

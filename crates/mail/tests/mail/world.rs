@@ -8,13 +8,17 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use bailiwick_mail::account::{Account, Door, DoorOptions, Registry, Services, batch};
+use bailiwick_mail::account::{
+    Account, Door, DoorOptions, Keystores, KeystoresOptions, Registry, Services,
+};
 use bailiwick_mail::imap::{Context, Limits};
-use bailiwick_mail::letter::Head;
+use bailiwick_mail::letter::{Head, Parsed};
 use bailiwick_mail::runtime::Clock;
-use custody::user::{Changes, CreateAccount, Locked, create};
+use custody::cell::CellKeys;
+use custody::user::{CreateAccount, Locked, create};
 use seal::Entropy;
 use seal::letter::{Chain, LetterSealer};
+use seal::run::{Run, Step};
 use seal::sign::SigningKey;
 use store::{Batch, Options, Store};
 use tokio::sync::watch;
@@ -54,9 +58,29 @@ pub(crate) struct World {
     pub(crate) limits: Limits,
     pub(crate) clock: Arc<StandingClock>,
     pub(crate) ingest: SigningKey,
+    pub(crate) keystores: Arc<Keystores>,
     chain: Mutex<Chain>,
-    entropy: Arc<CountedEntropy>,
+    run: Mutex<Option<(Timestamp, Run)>>,
+    pub(crate) entropy: Arc<CountedEntropy>,
     directory: Arc<tempfile::TempDir>,
+}
+
+/// The cell's keys, in every run.
+pub(crate) fn cell_keys() -> CellKeys {
+    CellKeys::generate(CellId([1; 16]), &CountedEntropy(AtomicU64::new(1 << 40)))
+}
+
+pub(crate) fn keystores(store: &Store, entropy: &Arc<CountedEntropy>) -> Arc<Keystores> {
+    let (append, read) = (store.append(), store.read());
+    let keys = cell_keys();
+    let options = KeystoresOptions { keys: &keys, append, read, entropy: entropy.clone() };
+    Keystores::new(options).unwrap()
+}
+
+/// Awaits on a thread of its own: a world is made from tests that run async code and from others.
+fn apart<T: Send>(future: impl Future<Output = T> + Send) -> T {
+    let alone = || tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future);
+    std::thread::scope(|scope| scope.spawn(alone).join().unwrap())
 }
 
 fn options() -> Options {
@@ -82,8 +106,8 @@ impl World {
             entropy.as_ref(),
         )
         .unwrap();
-        let changes = Changes { put: created.records, delete: Vec::new() };
-        store.append().commit_blocking(batch(account, changes)).unwrap();
+        let keystores = keystores(&store, &entropy);
+        apart(keystores.create(account, created.records)).unwrap();
         let ingest = SigningKey::generate(entropy.as_ref()).unwrap();
         let secret = created.recovery_code.to_string();
         let chain = Chain::start(account);
@@ -106,11 +130,13 @@ impl World {
             entropy: entropy.clone(),
             clock: clock.clone(),
         });
+        let keystores = keystores(&store, &entropy);
         let door = Door::new(
             registry,
             DoorOptions {
                 resolve: Arc::new(move |user| (user == USER).then_some(account)),
                 policy: Arc::new(|_| None),
+                keystores: keystores.clone(),
                 ingest: ingest.public(),
                 pepper: None,
                 passwords: true,
@@ -133,7 +159,9 @@ impl World {
             limits,
             clock,
             ingest,
+            keystores,
             chain,
+            run: Mutex::default(),
             entropy,
             directory,
         }
@@ -141,8 +169,9 @@ impl World {
 
     /// The same cell after its process ended: what was in memory only is gone.
     pub(crate) async fn restarted(self) -> Self {
-        let Self { store, account, secret, door, ingest, chain, entropy, directory, .. } = self;
-        drop(door);
+        let Self { store, account, secret, door, ingest, keystores, .. } = self;
+        let Self { chain, entropy, directory, .. } = self;
+        drop((door, keystores));
         store.close().unwrap();
         let path = directory.path().join("store");
         let store = loop {
@@ -164,18 +193,39 @@ impl World {
         self.door.open(USER, &self.secret).await.unwrap()
     }
 
+    /// The next letter's place, in runs as long as they may be.
+    fn step(&self) -> Step {
+        let (mut run, now) = (self.run.lock().unwrap(), self.clock.now());
+        let under_way = run.as_mut().filter(|(begun, _)| *begun == now);
+        if let Some(step) = under_way.and_then(|(_, run)| run.step()) {
+            return step;
+        }
+        let to = self.locked().arrival(now).unwrap();
+        let (_, run) = run.insert((now, Run::begin(&to, self.entropy.as_ref()).unwrap()));
+        run.step().unwrap()
+    }
+
     /// A letter as delivery seals it.
     pub(crate) fn sealed(&self, message: &[u8], junk: bool) -> (Batch, u64) {
+        self.sealed_by(&self.ingest, message, junk)
+    }
+
+    /// A letter as delivery seals it, but that another signs its arrival.
+    pub(crate) fn sealed_by(
+        &self,
+        ingest: &SigningKey,
+        message: &[u8],
+        junk: bool,
+    ) -> (Batch, u64) {
         let mut chain = self.chain.lock().unwrap();
-        let locked = self.locked();
-        let public = locked.arrival(self.clock.now()).unwrap();
         let mut letter = [0; 16];
         self.entropy.fill(&mut letter);
         let mut body = Vec::new();
+        let step = self.step();
         let mut sealer = LetterSealer::begin(
             LetterId(letter),
             self.clock.now(),
-            &public,
+            step,
             self.entropy.as_ref(),
             &mut body,
         )
@@ -187,12 +237,12 @@ impl World {
             mail_from: "sender@example.org".to_owned(),
             rcpt_to: vec![USER.to_owned()],
             received: self.clock.now().0,
-            view: proto::message::parse(message).0,
+            parsed: Parsed::of(message),
             verdicts: "ie.example; none".to_owned(),
             junk,
         };
         let closed = sealer.close(&head.encode(), &mut body).unwrap();
-        let (record, next) = closed.ingest(&self.ingest, &chain).unwrap();
+        let (record, next) = closed.ingest(ingest, &chain).unwrap();
         *chain = next;
         let row = Row(next.sequence);
         let batch = Batch::new(self.account)
@@ -221,7 +271,7 @@ impl World {
         };
         let mut unlocked = self.locked().unlock(&attempt).unwrap();
         let changes = unlocked.upkeep(None, self.clock.now(), self.entropy.as_ref()).unwrap();
-        self.store.append().commit(batch(self.account, changes)).await.unwrap();
+        self.keystores.commit(self.account, changes).await.unwrap();
         unlocked.into_keys()
     }
 

@@ -21,7 +21,8 @@ impl Limits {
     /// For a peer that has not logged in.
     #[must_use]
     pub const fn before_login() -> Self {
-        Self { line: 8 * 1024, literal: 4 * 1024, append: 0, literals: 4 }
+        // RFC 2971 §3.3: an ID has up to thirty fields of 30 and 1024 octets.
+        Self { line: 40 * 1024, literal: 4 * 1024, append: 0, literals: 4 }
     }
 
     /// For a peer that has.
@@ -206,8 +207,9 @@ impl Framer {
         line: &[u8],
         announced: &Announced,
     ) -> Result<Option<Event>, Fatal> {
-        let whole = [self.wire.as_slice(), line].concat();
-        let limit = if is_append(&whole) && mailbox_is_past(&whole, self.literals.len()) {
+        // What a literal is for shows before the first one: what has come is not read again.
+        let appends = is_append(if self.wire.is_empty() { line } else { &self.wire });
+        let limit = if appends && mailbox_is_past(line, self.literals.len()) {
             self.limits.append.max(self.limits.literal)
         } else {
             self.limits.literal
@@ -258,8 +260,8 @@ fn is_append(wire: &[u8]) -> bool {
 }
 
 /// In an APPEND the mailbox name may be a literal too; it is no message.
-fn mailbox_is_past(wire: &[u8], literals: usize) -> bool {
-    literals > 0 || wire.split(|byte| *byte == b' ').count() > 3
+fn mailbox_is_past(line: &[u8], literals: usize) -> bool {
+    literals > 0 || line.split(|byte| *byte == b' ').nth(3).is_some()
 }
 
 /// The tag for an answer to a command that could not be read (RFC 9051 §7.1.3).

@@ -18,7 +18,7 @@ mod subject;
 mod transfer;
 mod view;
 
-pub use charset::to_utf8;
+pub use charset::{for_search, to_utf8};
 pub use date::parse_date;
 pub use encoded_word::decode_header_text;
 pub use header::{Field, Fields, field_value, header_length, select_fields};

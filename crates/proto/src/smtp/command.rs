@@ -194,10 +194,10 @@ fn alone(command: Command, arguments: &str) -> Result<Command, CommandError> {
 
 fn hello(extended: bool, name: &str) -> Result<Command, CommandError> {
     // RFC 5321 §4.1.4: a name that is no domain must not by itself be refused; it is only
-    // kept from carrying anything into a header.
+    // kept from carrying anything into a header, where `;` would end what we say.
     let plain = name
         .chars()
-        .all(|c| c.is_ascii_graphic() && !matches!(c, '(' | ')' | '<' | '>' | '"' | '\\'));
+        .all(|c| c.is_ascii_graphic() && !matches!(c, '(' | ')' | '<' | '>' | '"' | '\\' | ';'));
     if name.is_empty() || name.len() > MAX_HELLO_OCTETS || !plain {
         return Err(CommandError::Arguments);
     }

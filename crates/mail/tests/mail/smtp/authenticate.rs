@@ -112,6 +112,17 @@ async fn a_letter_whose_policy_cannot_be_judged_now_is_deferred() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_address_literal_has_no_spf_policy() {
+    let zone = Zone::default();
+    let cell = cell(&zone).await;
+    let mut talk = cell.mx().await;
+    let reply = talk.send("a@[192.0.2.1]", &[ALICE], &letter("a@example.org")).await;
+    assert!(reply.starts_with("250"), "{reply}");
+    let inbox = cell.inbox(ALICE).await;
+    assert!(inbox[0].contains("spf=none"), "{}", inbox[0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_letter_with_two_authors_to_choose_from_is_junk() {
     let zone = Zone::default();
     let cell = cell(&zone).await;

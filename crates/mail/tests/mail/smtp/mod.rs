@@ -10,8 +10,10 @@
 mod authenticate;
 mod cells;
 mod dns;
+mod keystore;
 mod queue;
 mod receive;
+mod runs;
 mod submit;
 mod talk;
 mod world;

@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use vocab::RecordKind;
 
 use super::dns::{Data, Zone};
-use super::world::{Cell, Plan};
+use super::world::{Cell, NOW, Plan};
 
 const ALICE: &str = "alice@ie.example";
 const MX: &str = "192.0.2.50:25";
@@ -194,6 +194,25 @@ async fn on_a_full_disk_nothing_is_sent_twice_since_nothing_is_sent() {
     assert_eq!(cell.context.queue.run_once().await, 1);
     assert_eq!((other.heard().as_str(), queued(&cell)), ("", (1, 1)));
     let cell = cell.restarted(|plan| plan.reserve_bytes = 0).await;
+    assert_eq!(cell.context.queue.run_once().await, 1);
+    assert!(other.heard().contains("Known plaintext."));
+    assert_eq!(queued(&cell), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_does_not_wait_for_the_time_of_a_clock_that_was_wrong() {
+    let cell = cell().await;
+    let other = Other::new();
+    other.at(&cell, MX);
+    other.refuse("someone", "450 4.2.0 later");
+    cell.later(20 * 365 * DAY);
+    submit(&cell, ALICE, &["someone@example.net"]).await;
+    assert_eq!(cell.context.queue.run_once().await, 1);
+    cell.clock.set(NOW);
+    let cell = cell.restarted(|_| {}).await;
+    other.refuse("nobody", "");
+    assert_eq!(cell.context.queue.run_once().await, 0, "not at once, but in its time");
+    cell.later(4 * 3600);
     assert_eq!(cell.context.queue.run_once().await, 1);
     assert!(other.heard().contains("Known plaintext."));
     assert_eq!(queued(&cell), (0, 0));

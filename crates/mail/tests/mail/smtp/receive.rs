@@ -1,6 +1,8 @@
 //! Letters from strangers: sealed before they are acknowledged, or refused in the session.
 
+use bailiwick_mail::account::ChangeError;
 use bailiwick_mail::inbound::{Service, turn_away};
+use bailiwick_mail::mailbox::{FlagChange, FlagSet, Flags, Name};
 use proto::address::Address;
 use tokio::task::JoinSet;
 use vocab::RecordKind;
@@ -166,10 +168,91 @@ async fn a_full_disk_defers_letters_and_reading_goes_on() {
     let reply = cell.mx().await.send("sender@example.org", &[ALICE], LETTER).await;
     assert!(reply.starts_with("250"), "{reply}");
     assert_eq!(cell.inbox(ALICE).await.len(), 1);
+    let reply = cell.mx().await.send("sender@example.org", &[ALICE], LETTER).await;
+    assert!(reply.starts_with("250"), "{reply}");
     let cell = cell.restarted(|plan| plan.reserve_bytes = u64::MAX).await;
     let reply = cell.mx().await.send("sender@example.org", &[ALICE], LETTER).await;
     assert!(reply.starts_with("452 4.3.1"), "{reply}");
+    // What arrived and was not folded waits, and its owner is told; the rest is read.
     assert_eq!(cell.inbox(ALICE).await.len(), 1);
+    let heard = cell.imap_login(ALICE).await;
+    assert!(heard.contains("* NO [ALERT] the disk is full"), "{heard}");
+    assert!(heard.contains("a OK") && heard.contains("* 1 EXISTS"), "{heard}");
+    assert!(heard.contains("Known plaintext.") && heard.contains("d NO [UNAVAILABLE]"), "{heard}");
+    let cell = cell.restarted(|plan| plan.reserve_bytes = 0).await;
+    assert_eq!(cell.inbox(ALICE).await.len(), 2);
+    assert!(!cell.imap_login(ALICE).await.contains("ALERT"));
+}
+
+/// What is free where the tests keep their stores.
+fn free_octets() -> u64 {
+    let df = std::process::Command::new("df")
+        .args(["--block-size=1", "--output=avail"])
+        .arg(std::env::temp_dir())
+        .output();
+    let said = String::from_utf8(df.unwrap().stdout).unwrap();
+    said.lines().nth(1).unwrap().trim().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_full_disk_an_owner_still_deletes_and_changes_nothing_else() {
+    let cell = cell().await;
+    for _ in 0..3 {
+        cell.mx().await.send("sender@example.org", &[ALICE], LETTER).await;
+    }
+    assert_eq!(cell.inbox(ALICE).await.len(), 3);
+    let full = free_octets() / 2 * 3;
+    let cell = cell.restarted(|plan| plan.reserve_bytes = full).await;
+    let reply = cell.mx().await.send("sender@example.org", &[ALICE], LETTER).await;
+    assert!(reply.starts_with("452 4.3.1"), "{reply}");
+    let account = cell.open(ALICE).await;
+    let inbox = account.state().unwrap().named(&Name::inbox()).unwrap().row;
+    let flag = async |flag| {
+        let set = FlagSet { flags: flag, keywords: Vec::new() };
+        account.store_flags(inbox, vec![1], FlagChange::Add, set, None).await
+    };
+    let copy = async |to: &str, moving| {
+        account.copy(inbox, vec![2], Name::parse(to).unwrap(), moving).await.map(|_| ())
+    };
+    assert_eq!(flag(Flags::FLAGGED).await, Err(ChangeError::Full));
+    assert_eq!(copy("Archive", true).await, Err(ChangeError::Full));
+    assert_eq!(copy("Trash", false).await, Err(ChangeError::Full));
+    assert_eq!(copy("Trash", true).await, Ok(()));
+    assert!(flag(Flags::DELETED).await.is_ok());
+    assert_eq!(account.expunge(inbox, None).await, Ok(vec![1]));
+    drop(account);
+    let cell = cell.restarted(|plan| plan.reserve_bytes = 0).await;
+    assert_eq!(cell.inbox(ALICE).await.len(), 1);
+    assert_eq!(cell.mailbox(ALICE, "Trash").await.len(), 1);
+}
+
+/// Rows that together are more than one commit may put into the reserve ([`store::ROOM_BYTES_MAX`]).
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_full_disk_an_owner_deletes_many_large_letters_at_one_time() {
+    let cell = cell().await;
+    let to: String = (0..1500).map(|at| format!("person{at}@example.org,\r\n ")).collect();
+    let letter = format!("From: sender@example.org\r\nTo: {to}x@example.org\r\n\r\nx\r\n");
+    for _ in 0..60 {
+        let reply = cell.mx().await.send("sender@example.org", &[ALICE], &letter).await;
+        assert!(reply.starts_with("250"), "{reply}");
+    }
+    assert_eq!(cell.inbox(ALICE).await.len(), 60);
+    let full = free_octets() / 2 * 3;
+    let cell = cell.restarted(|plan| plan.reserve_bytes = full).await;
+    let account = cell.open(ALICE).await;
+    let inbox = account.state().unwrap().named(&Name::inbox()).unwrap().row;
+    let set = FlagSet { flags: Flags::DELETED, keywords: Vec::new() };
+    let uids = |range: core::ops::RangeInclusive<u32>| range.collect::<Vec<_>>();
+    let trash = Name::parse("Trash").unwrap();
+    let moved = account.copy(inbox, uids(1..=55), trash, true).await.unwrap();
+    assert_eq!((moved.from, moved.to), (uids(1..=55), uids(1..=55)));
+    let before = account.state().unwrap().mailbox(inbox).unwrap().highest_modseq;
+    account.store_flags(inbox, vec![60], FlagChange::Add, set.clone(), None).await.unwrap();
+    let add = FlagChange::Add;
+    let stored = account.store_flags(inbox, uids(1..=60), add, set, Some(before)).await.unwrap();
+    assert_eq!(stored.modified, [60]);
+    assert_eq!(stored.changed.iter().map(|(uid, _)| *uid).collect::<Vec<_>>(), uids(56..=59));
+    assert_eq!(account.expunge(inbox, None).await, Ok(uids(56..=60)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -206,6 +289,21 @@ async fn silence_ends_a_session() {
     let mut talk = cell.connect(Service::Mx).await;
     talk.expect("421 4.4.2").await;
     assert_eq!(talk.hear().await, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_takes_too_long_is_given_up_with_what_it_held() {
+    let mut plan = Plan::new("ie", &[ALICE]);
+    plan.limits.letter = std::time::Duration::from_millis(300);
+    let cell = Cell::new(plan).await;
+    let mut talk = cell.mx().await;
+    talk.say("MAIL FROM:<sender@example.org>", "250").await;
+    talk.say(&format!("RCPT TO:<{ALICE}>"), "250").await;
+    talk.say("DATA", "354").await;
+    talk.raw(LETTER.as_bytes()).await;
+    talk.expect("421 4.4.2").await;
+    assert_eq!(talk.hear().await, "");
+    assert_eq!(cell.context.budget.left(), 64 << 20);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use bailiwick_mail::account::{Account, Door, DoorOptions, Registry, Services, batch};
+use bailiwick_mail::account::{
+    Account, Door, DoorOptions, Keystores, KeystoresOptions, Registry, Services,
+};
 use bailiwick_mail::dkim::{Signer, SignerOptions};
 use bailiwick_mail::dns::Dns;
 use bailiwick_mail::inbound::{
@@ -22,7 +24,7 @@ use bailiwick_mail::routes::{Peer, Routes, RoutesOptions};
 use bailiwick_mail::runtime::Clock;
 use base64::Engine as _;
 use custody::cell::CellKeys;
-use custody::user::{Changes, CreateAccount, create};
+use custody::user::{CreateAccount, create};
 use proto::address::{Address, Domain};
 use seal::Entropy;
 use seal::Secret;
@@ -39,6 +41,12 @@ pub(crate) const NOW: u64 = 1_795_262_400;
 pub(crate) const STRANGER: &str = "192.0.2.1:2525";
 
 pub(crate) struct StandingClock(AtomicU64);
+
+impl StandingClock {
+    pub(crate) fn set(&self, now: u64) {
+        self.0.store(now, Ordering::Relaxed);
+    }
+}
 
 impl Clock for StandingClock {
     fn now(&self) -> Timestamp {
@@ -57,6 +65,11 @@ impl Entropy for CountedEntropy {
             chunk.copy_from_slice(&block.0[..chunk.len()]);
         }
     }
+}
+
+/// Chance that repeats, from a place of its own.
+pub(crate) fn chance(seed: u64) -> impl Entropy {
+    CountedEntropy(AtomicU64::new(seed << 40))
 }
 
 /// What stands for TLS here: each side says a word, and then the octets pass as they are.
@@ -202,9 +215,10 @@ impl Base<'_> {
         Arc::new(Routes::load(options).unwrap())
     }
 
-    fn deliverer(&self, keys: &CellKeys) -> Arc<Deliverer> {
+    fn deliverer(&self, keys: &CellKeys, keystores: &Arc<Keystores>) -> Arc<Deliverer> {
         Deliverer::new(DelivererOptions {
             ingest: keys.ingest().unwrap(),
+            keystores: keystores.clone(),
             append: self.store.append(),
             read: self.store.read(),
             entropy: self.entropy.clone(),
@@ -238,7 +252,7 @@ impl Base<'_> {
         .unwrap()
     }
 
-    fn door(&self, keys: &CellKeys, routes: &Arc<Routes>) -> Arc<Door> {
+    fn door(&self, keys: &CellKeys, routes: &Arc<Routes>, keystores: &Arc<Keystores>) -> Arc<Door> {
         let users = routes.clone();
         let services = Services {
             append: self.store.append(),
@@ -249,6 +263,7 @@ impl Base<'_> {
         let options = DoorOptions {
             resolve: Arc::new(move |user| users.account_of(user)),
             policy: Arc::new(|_| None),
+            keystores: keystores.clone(),
             ingest: keys.ingest().unwrap().public(),
             pepper: None,
             passwords: true,
@@ -256,6 +271,16 @@ impl Base<'_> {
         };
         Door::new(Registry::new(services), options)
     }
+}
+
+fn keystores(keys: &CellKeys, store: &Store, entropy: &Arc<CountedEntropy>) -> Arc<Keystores> {
+    Keystores::new(KeystoresOptions {
+        keys,
+        append: store.append(),
+        read: store.read(),
+        entropy: entropy.clone(),
+    })
+    .unwrap()
 }
 
 pub(crate) fn peer(name: &str, relay: &str) -> Peer {
@@ -271,6 +296,7 @@ pub(crate) struct Cell {
     pub(crate) plan: Plan,
     pub(crate) context: Arc<Context>,
     pub(crate) store: Store,
+    pub(crate) keystores: Arc<Keystores>,
     pub(crate) directory: Arc<tempfile::TempDir>,
     pub(crate) clock: Arc<StandingClock>,
     pub(crate) down: watch::Sender<bool>,
@@ -305,8 +331,8 @@ impl Cell {
                 entropy.as_ref(),
             )
             .unwrap();
-            let changes = Changes { put: created.records, delete: Vec::new() };
-            store.append().commit(batch(AccountId(account), changes)).await.unwrap();
+            let keystores = keystores(&keys, &store, &entropy);
+            keystores.create(AccountId(account), created.records).await.unwrap();
             secrets.push((AccountId(account), created.recovery_code.to_string()));
         }
         let clock = Arc::new(StandingClock(AtomicU64::new(NOW)));
@@ -332,15 +358,16 @@ impl Cell {
         let base = Base { plan: &plan, store: &store, clock: &clock, entropy: &entropy };
         let keys = CellKeys::decode(&keys_text).unwrap();
         let routes = base.routes(&keys);
-        let deliverer = base.deliverer(&keys);
+        let keystores = keystores(&keys, &store, &entropy);
+        let deliverer = base.deliverer(&keys, &keystores);
         let queue = base.queue(&keys, &routes, &deliverer);
-        let door = base.door(&keys, &routes);
+        let door = base.door(&keys, &routes, &keystores);
         let down = watch::Sender::new(false);
         let context = Arc::new(Context {
             hostname: plan.hostname(),
             postmaster: Address::parse(&format!("postmaster@{}.example", plan.name)).unwrap(),
             limits: plan.limits,
-            budget: Budget::new(plan.budget),
+            budget: Budget::new(plan.budget, plan.limits.message_octets),
             routes,
             deliverer,
             queue,
@@ -354,14 +381,15 @@ impl Cell {
             shutdown: down.subscribe(),
         });
         let keys = keys_text;
-        Self { plan, context, store, directory, clock, down, secrets, keys, entropy }
+        Self { plan, context, store, keystores, directory, clock, down, secrets, keys, entropy }
     }
 
     /// The same cell after its process died: what was in memory only is gone.
     pub(crate) async fn restarted(self, change: impl FnOnce(&mut Plan)) -> Self {
-        let Self { mut plan, context, store, directory, clock, secrets, keys, entropy, .. } = self;
+        let Self { mut plan, context, store, keystores, directory, .. } = self;
+        let Self { clock, secrets, keys, entropy, .. } = self;
         change(&mut plan);
-        drop(context);
+        drop((context, keystores));
         drop(store);
         let store = open(directory.path(), plan.reserve_bytes);
         Self::around(plan, store, directory, clock, secrets, keys, entropy)
@@ -407,7 +435,7 @@ impl Cell {
         self.place(user).0
     }
 
-    fn secret(&self, user: &str) -> &str {
+    pub(crate) fn secret(&self, user: &str) -> &str {
         &self.place(user).1
     }
 
@@ -434,6 +462,26 @@ impl Cell {
 
     pub(crate) async fn inbox(&self, user: &str) -> Vec<String> {
         self.mailbox(user, "INBOX").await
+    }
+
+    /// What their mail program hears over IMAP: it logs in, reads, and flags a message.
+    pub(crate) async fn imap_login(&self, user: &str) -> String {
+        let (mut here, there) = duplex(1 << 16);
+        let context = bailiwick_mail::imap::Context {
+            door: self.context.door.clone(),
+            limits: bailiwick_mail::imap::Limits::default(),
+            shutdown: self.down.subscribe(),
+        };
+        tokio::spawn(async move { bailiwick_mail::imap::serve(there, &context).await });
+        let said = format!(
+            "a LOGIN {user} \"{}\"\r\nb SELECT INBOX\r\nc FETCH 1 BODY[]\r\n\
+             d STORE 1 +FLAGS (\\Flagged)\r\ne LOGOUT\r\n",
+            self.secret(user)
+        );
+        here.write_all(said.as_bytes()).await.unwrap();
+        let mut heard = String::new();
+        here.read_to_string(&mut heard).await.unwrap();
+        heard
     }
 
     /// How many rows of a kind there are, of everybody.

@@ -1,66 +1,53 @@
 //! What each command does to a case, release and production aside.
 //!
-//! Invariant: texts are bounded before they are stored; while a non-disclosure order binds no
-//! notice is recorded as sent.
+//! Invariant: while a non-disclosure order binds no notice is recorded as sent, and nothing that
+//! the log does not have yet goes there in clear.
 //! Refs: docs/life-of-a-demand.md.
 
 use crate::case::{Case, State};
 use crate::command::{Answer, Command};
-use crate::demand::{DOCUMENT_BYTES_MAX, Demand, DemandReceipt, TEXT_BYTES_MAX};
+use crate::demand::{Demand, DemandReceipt};
 use crate::desk::{Carried, Desk};
 use crate::error::DeskError;
 use crate::event::What;
 use crate::notice::UserNotice;
+use crate::refusal::{Lack, Part, Unfit};
 use crate::register::{EnrolledAuthority, Registrant};
 use crate::scope::{Scope, ScopeDiff, changes};
 use crate::secrecy::NonDisclosureOrder;
-use crate::{decision, event, intake, letter};
+use crate::{decision, intake, letter};
 use custody::OrderRecord;
 use seal::mac::sha256;
 use seal::sign::VerifyingKey;
 use serde_json::{Map, Value};
 use vocab::{AccountId, CaseId, Digest, Timestamp};
 
-/// A text within its limit.
-fn text(text: String, max: usize) -> Result<String, DeskError> {
-    if (1..=max).contains(&text.len()) { Ok(text) } else { Err(DeskError::Command) }
-}
-
 /// The digest of the case's order.
 fn ordered(case: &Case) -> Result<Digest, DeskError> {
-    let (order, _) = case.order.as_ref().ok_or(DeskError::Lacks("an order"))?;
+    let (order, _) = case.order.as_ref().ok_or(DeskError::Lacks(Lack::Order))?;
     Ok(OrderRecord::digest(order))
 }
 
 fn close(case: &Case) -> Result<What, DeskError> {
     let produces = case.decided.as_ref().is_some_and(|decided| decided.outcome.produces());
     if case.state == State::Decided && produces {
-        return Err(DeskError::Lacks("a production, or another decision"));
+        return Err(DeskError::Lacks(Lack::Answer));
     }
     Ok(What::Closed)
 }
 
-fn secrecy(case: &Case, order: NonDisclosureOrder) -> Result<What, DeskError> {
-    if !order.is_bounded() {
-        return Err(DeskError::Command);
-    }
+fn renewal(case: &Case, order: NonDisclosureOrder) -> What {
     // A second order renews the first, and the log says which leaf stays sealed.
-    let first = case.secrecy.as_ref().and(case.logged.get(&case.first)).copied();
-    Ok(What::Secrecy { order, first })
+    let sealed = case.logged.values().filter(|at| at.sealed).map(|at| at.index).min();
+    let first = case.secrecy.as_ref().and(sealed);
+    What::Secrecy { order, first }
 }
 
 fn told(case: &Case, notice: UserNotice, now: Timestamp) -> Result<What, DeskError> {
     let bound = case.secrecy.as_ref().is_some_and(|order| order.binds(now));
-    let notice = match notice {
-        UserNotice::Sent { .. } if bound => {
-            return Err(DeskError::Lacks("an end of its non-disclosure order"));
-        }
-        UserNotice::Sent { means } => UserNotice::Sent { means: text(means, 200)? },
-        UserNotice::Withheld { because } => {
-            UserNotice::Withheld { because: text(because, TEXT_BYTES_MAX)? }
-        }
-        UserNotice::Planned { on } => UserNotice::Planned { on },
-    };
+    if bound && matches!(notice, UserNotice::Sent { .. }) {
+        return Err(DeskError::Lacks(Lack::Notice));
+    }
     Ok(What::Notice { notice, account: case.account })
 }
 
@@ -74,14 +61,10 @@ impl Desk {
     ) -> Result<Answer, DeskError> {
         // Only the check of the sender establishes this.
         demand.facts.authenticated = law::Fact::Unknown;
-        demand.check(self.options.place, at.now)?;
-        if document.is_empty() || document.len() > DOCUMENT_BYTES_MAX {
-            return Err(DeskError::Demand("the paper is empty or longer than 16 MiB"));
-        }
         let (case, digest, row) =
             (CaseId(self.fresh()), sha256(&[&document]), at.inner.next_document);
         let what = What::Received { demand: Box::new(demand), document: digest, row, account };
-        let event = at.event(case, what);
+        let event = at.event(Some(case), what);
         self.commit(&mut at.inner, vec![event], vec![document], vec![])?;
         let message = DemandReceipt::message(case, digest, at.now);
         let signature = self.options.signing.sign(&message);
@@ -97,7 +80,7 @@ impl Desk {
     ) -> Result<Answer, DeskError> {
         let what = intake::assess(at.case(case)?, &self.options.packs, facts, at.now)?;
         self.keys_are_as_said(at.case(case)?, &what)?;
-        let event = at.event(case, what);
+        let event = at.event(Some(case), what);
         self.commit(&mut at.inner, vec![event], vec![], vec![])?;
         let opinion = at.case(case)?.opinion.clone().ok_or(DeskError::Damaged)?;
         Ok(Answer::Opinion { text: opinion.explain(), opinion: Box::new(opinion) })
@@ -121,11 +104,10 @@ impl Desk {
         scope: Scope,
         diff: ScopeDiff,
     ) -> Result<Answer, DeskError> {
-        let before = at.case(case)?.scope.clone().ok_or(DeskError::Lacks("a scope"))?;
-        scope.to_text()?;
+        let before = at.case(case)?.scope.clone().ok_or(DeskError::Lacks(Lack::Scope))?;
         diff.check(case, &before, &scope, &VerifyingKey(at.by.key))?;
         let changes = changes(&before, &scope);
-        let event = at.event(case, What::Narrowed { scope, diff });
+        let event = at.event(Some(case), What::Narrowed { scope, diff });
         self.commit(&mut at.inner, vec![event], vec![], vec![])?;
         Ok(Answer::Narrowed { changes })
     }
@@ -138,7 +120,7 @@ impl Desk {
     ) -> Result<Answer, DeskError> {
         let id = command.case().ok_or(DeskError::NoCase)?;
         let what = self.what(at, id, command)?;
-        let event = at.event(id, what);
+        let event = at.event(Some(id), what);
         self.commit(&mut at.inner, vec![event], vec![], vec![])?;
         Ok(Answer::Done { state: at.case(id)?.state })
     }
@@ -147,26 +129,20 @@ impl Desk {
         let case = at.case(id)?;
         match command {
             Command::Verify { checks, facts, .. } => intake::verify(case, &checks, &facts, at.now),
+            Command::Correct { facts, why, .. } => intake::correct(case, &facts, why, at.now),
             Command::Decide { choice, .. } => decision::decide(case, &choice),
-            Command::Return { why, .. } => {
-                Ok(What::Returned { order: ordered(case)?, why: text(why, 200)? })
-            }
+            Command::Return { why, .. } => Ok(What::Returned { order: ordered(case)?, why }),
             Command::HolderRefused { holder, why, .. } => {
-                Ok(What::HolderRefused { order: ordered(case)?, holder, why: text(why, 200)? })
+                Ok(What::HolderRefused { order: ordered(case)?, holder, why })
             }
             Command::Deliver { package, bytes, means, .. } => {
-                Ok(What::Delivered { package, bytes, means: text(means, 200)? })
+                Ok(What::Delivered { package, bytes, means })
             }
-            Command::Stay { why, .. } => Ok(What::Stayed { why: text(why, TEXT_BYTES_MAX)? }),
-            Command::Lift { why, .. } => Ok(What::Lifted { why: text(why, TEXT_BYTES_MAX)? }),
-            Command::Appeal { court, .. } => {
-                Ok(What::Appealed { court: text(court, TEXT_BYTES_MAX)? })
-            }
-            Command::Withdraw { why, .. } => {
-                Ok(What::Withdrawn { why: text(why, TEXT_BYTES_MAX)? })
-            }
+            Command::Stay { why, .. } => Ok(What::Stayed { why }),
+            Command::Lift { why, .. } => Ok(What::Lifted { why }),
+            Command::Appeal { court, .. } => Ok(What::Appealed { court }),
+            Command::Withdraw { why, .. } => Ok(What::Withdrawn { why }),
             Command::Close { .. } => close(case),
-            Command::Secrecy { order, .. } => secrecy(case, order),
             Command::Notice { notice, .. } => told(case, notice, at.now),
             // These have a function of their own.
             Command::Receive { .. }
@@ -177,11 +153,13 @@ impl Desk {
             | Command::Holders { .. }
             | Command::Share { .. }
             | Command::Release { .. }
+            | Command::Held { .. }
             | Command::Sealed { .. }
             | Command::Body { .. }
             | Command::Produce { .. }
             | Command::ProductionReceipt { .. }
             | Command::Preserve { .. }
+            | Command::Secrecy { .. }
             | Command::EndPreservation { .. }
             | Command::Letter { .. }
             | Command::Count { .. }
@@ -195,10 +173,24 @@ impl Desk {
         }
     }
 
+    /// Records a non-disclosure order. What is not in the log yet goes there sealed; what is there
+    /// in clear cannot be taken out, and the answer says which leaves those are.
+    pub(crate) fn secrecy(
+        &self,
+        at: &mut Carried<'_>,
+        id: CaseId,
+        order: NonDisclosureOrder,
+    ) -> Result<Answer, DeskError> {
+        let what = renewal(at.case(id)?, order);
+        let event = at.event(Some(id), what);
+        self.commit(&mut at.inner, vec![event], vec![], vec![])?;
+        Ok(Answer::Secret { in_clear: at.case(id)?.in_clear() })
+    }
+
     pub(crate) fn letter(&self, at: &mut Carried<'_>, id: CaseId) -> Result<Answer, DeskError> {
         let text = letter::write(at.case(id)?, at.now)?;
         let row = at.inner.next_document;
-        let event = at.event(id, What::Letter { row });
+        let event = at.event(Some(id), What::Letter { row });
         self.commit(&mut at.inner, vec![event], vec![text.clone().into_bytes()], vec![])?;
         Ok(Answer::Letter { text, row })
     }
@@ -210,7 +202,7 @@ impl Desk {
         called_back: Timestamp,
     ) -> Result<Answer, DeskError> {
         if called_back > at.now {
-            return Err(DeskError::Enrolment("the call-back lies ahead"));
+            return Err(DeskError::Enrolment(Unfit::CalledAhead));
         }
         let (id, enrolled_by) = (self.fresh(), at.by.person);
         let authority = EnrolledAuthority {
@@ -232,10 +224,9 @@ impl Desk {
         id: [u8; 16],
     ) -> Result<Answer, DeskError> {
         let found = at.inner.register.authority(id);
-        let mut authority =
-            found.ok_or(DeskError::Enrolment("there is no such authority"))?.clone();
+        let mut authority = found.ok_or(DeskError::Enrolment(Unfit::NoAuthority))?.clone();
         if authority.enrolled_by == at.by.person {
-            return Err(DeskError::OnePerson("who confirms an authority"));
+            return Err(DeskError::OnePerson(Part::Confirmer));
         }
         authority.confirmed_by = Some(at.by.person);
         self.enter_authority(at, authority, "authority confirmed")
@@ -251,7 +242,7 @@ impl Desk {
         let row = Registrant::Authority(authority);
         at.inner.register.check(&row)?;
         let what = What::StaffActed { account: None, word: word.to_owned() };
-        let event = event::Event { case: None, at: at.now, by: at.by.person, what };
+        let event = at.event(None, what);
         self.commit(&mut at.inner, vec![event], vec![], vec![row])?;
         Ok(Answer::Authority { id, confirmed })
     }

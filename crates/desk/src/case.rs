@@ -6,9 +6,12 @@
 
 use crate::decision::Outcome;
 use crate::demand::Demand;
-use crate::error::{DeskError, illegal};
+use crate::error::DeskError;
 use crate::event::{Event, What};
+use crate::intake::SenderChecks;
+use crate::log::LoggedAt;
 use crate::notice::UserNotice;
+use crate::refusal::Lack;
 use crate::register::Role;
 use crate::scope::Scope;
 use crate::secrecy::NonDisclosureOrder;
@@ -17,7 +20,7 @@ use custody::Approval;
 use custody::production::CustodyRecord;
 use law::{Assessment, Facts, ReasonCode};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use vocab::{AccountId, CaseId, Digest, HolderId, PersonId, Timestamp};
 
 macro_rules! words {
@@ -93,6 +96,8 @@ words! {
         Verify = "verify",
         /// Ask the law.
         Assess = "assess",
+        /// Correct a fact that everything since rests on.
+        Correct = "correct",
         /// Decide to comply, narrow or preserve.
         Comply = "comply",
         /// Decide to refuse, refer or object.
@@ -211,6 +216,7 @@ const BEFORE_RELEASE: &[State] = &[
 ];
 const UNSTAYED: &[State] =
     &[Received, Verified, Assessed, Decided, Narrowed, Approved, Logged, Released, Appealed];
+const UNRELEASED: &[State] = &[Received, Verified, Assessed, Decided, Narrowed, Approved, Logged];
 const ANYONE: &[Role] = Role::ALL;
 
 /// Every act, who may do it, and where it leads.
@@ -218,6 +224,8 @@ pub const TABLE: &[Line] = &[
     line(Verb::Receive, &[Clerk], &[], Some(Received)),
     line(Verb::Verify, &[Clerk], &[Received, Clarification], Some(Verified)),
     line(Verb::Assess, &[Clerk, Counsel], &[Verified, Assessed, Appealed], Some(Assessed)),
+    // What was checked, decided and signed on other facts is done anew.
+    line(Verb::Correct, &[Clerk, Counsel], UNRELEASED, Some(Received)),
     line(Verb::Comply, &[Counsel], &[Assessed], Some(Decided)),
     line(Verb::Refuse, &[Counsel], &[Assessed], Some(Refused)),
     line(Verb::Clarify, &[Counsel], &[Assessed], Some(Clarification)),
@@ -298,7 +306,7 @@ impl State {
     pub(crate) fn permit(self, verb: Verb) -> Result<(), DeskError> {
         match verb.line() {
             Some(line) if line.from.contains(&self) => Ok(()),
-            Some(_) | None => Err(illegal(self, self.allows())),
+            Some(_) | None => Err(DeskError::State { state: self, verb }),
         }
     }
 
@@ -357,7 +365,6 @@ pub(crate) struct Judged {
 /// A preservation in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Preserved {
-    pub(crate) hold: [u8; 16],
     pub(crate) until: Timestamp,
     pub(crate) rows: u64,
     /// Who asked that it end.
@@ -384,7 +391,9 @@ pub(crate) struct Case {
     pub(crate) document_row: u64,
     pub(crate) account: Option<AccountId>,
     pub(crate) facts: Facts,
-    pub(crate) verified_by: Option<PersonId>,
+    /// Who entered a fact of the case, or checked its sender.
+    pub(crate) entered_by: BTreeSet<PersonId>,
+    pub(crate) checks: Option<SenderChecks>,
     pub(crate) opinion: Option<Assessment>,
     pub(crate) decided: Option<Judged>,
     pub(crate) scope: Option<Scope>,
@@ -397,8 +406,8 @@ pub(crate) struct Case {
     pub(crate) secrecy: Option<NonDisclosureOrder>,
     pub(crate) notice: Option<UserNotice>,
     pub(crate) letters: Vec<u64>,
-    /// Log index of each event that is in the log.
-    pub(crate) logged: BTreeMap<u64, u64>,
+    /// Each event that is in the log.
+    pub(crate) logged: BTreeMap<u64, LoggedAt>,
     /// When the clock stopped, if it stands; and the seconds it stood before.
     pub(crate) stopped: Option<Timestamp>,
     pub(crate) stopped_seconds: u64,
@@ -423,9 +432,10 @@ impl Case {
             document_row: *paper,
             account: *account,
             facts: demand.facts.clone(),
-            secrecy: demand.secrecy.clone(),
+            secrecy: demand.secrecy.as_ref().and_then(|stated| stated.order().cloned()),
             demand: (**demand).clone(),
-            verified_by: None,
+            entered_by: BTreeSet::from([event.by]),
+            checks: None,
             opinion: None,
             decided: None,
             scope: None,
@@ -446,9 +456,12 @@ impl Case {
 
     /// Takes the next event in.
     pub(crate) fn apply(&mut self, row: u64, event: &Event) -> Result<(), DeskError> {
-        // That the log has an event must always be taken in, or it would be logged again.
-        if self.file.len() >= EVENTS_MAX && !matches!(event.what, What::Logged { .. }) {
-            return Err(DeskError::Lacks("room for more events"));
+        // That the log has an event must always be taken in, or it would be logged again; and what
+        // has run out must end.
+        let always =
+            matches!(event.what, What::Logged { .. } | What::PreservationEnds { done: true });
+        if self.file.len() >= EVENTS_MAX && !always {
+            return Err(DeskError::Lacks(Lack::Room));
         }
         if let Some(verb) = event.what.verb() {
             self.state.permit(verb)?;
@@ -459,6 +472,14 @@ impl Case {
         self.file.push((row, event.at, event.by, event.what.word()));
         self.take(row, event);
         Ok(())
+    }
+
+    /// Log indexes of the case's leaves that were written in clear, ascending.
+    pub(crate) fn in_clear(&self) -> Vec<u64> {
+        let clear = self.logged.values().filter(|at| !at.sealed);
+        let mut indexes: Vec<u64> = clear.map(|at| at.index).collect();
+        indexes.sort_unstable();
+        indexes
     }
 
     fn enter(&mut self, to: State, at: Timestamp) {
@@ -488,15 +509,39 @@ impl Case {
         self.answers.clear();
     }
 
+    /// Takes in facts that somebody entered.
+    fn know(&mut self, facts: &Facts, by: PersonId) {
+        self.facts = facts.clone();
+        self.entered_by.insert(by);
+    }
+
+    /// Begins anew on other facts. The opinion stays, so that the case keeps a deadline until
+    /// there is another.
+    fn correct(&mut self, facts: &Facts, by: PersonId) {
+        self.undecide();
+        self.know(facts, by);
+        self.checks = None;
+    }
+
+    /// Changes the preservation in force, if there is one.
+    fn preserving(&mut self, change: impl FnOnce(&mut Preserved)) {
+        if let Some(kept) = &mut self.preserved {
+            change(kept);
+        }
+    }
+
     fn take(&mut self, row: u64, event: &Event) {
         match &event.what {
-            What::Verified { facts, .. } => {
-                self.facts = (**facts).clone();
-                self.verified_by = Some(event.by);
+            What::Verified { facts, checks } => {
+                self.know(facts, event.by);
+                self.checks = Some(checks.clone());
             }
+            What::Corrected { facts, .. } => self.correct(facts, event.by),
             What::Assessed { facts, opinion } => {
                 self.undecide();
-                self.facts = (**facts).clone();
+                if self.facts != **facts {
+                    self.know(facts, event.by);
+                }
                 self.opinion = Some((**opinion).clone());
             }
             What::Decided { outcome, reason, scope, codes, .. } => {
@@ -522,26 +567,21 @@ impl Case {
                 let (manifest, record) = (*manifest, record.clone());
                 self.production = Some(Closing { row, manifest, record });
             }
-            What::Preserved { hold, until, rows } => {
-                let (hold, until, rows) = (*hold, *until, *rows);
-                self.preserved = Some(Preserved { hold, until, rows, ending: None });
+            What::Preserved { until, rows } => {
+                self.preserved = Some(Preserved { until: *until, rows: *rows, ending: None });
             }
             What::PreservationRenewed { until } => {
-                if let Some(preserved) = &mut self.preserved {
-                    (preserved.until, preserved.ending) = (*until, None);
-                }
+                self.preserving(|kept| (kept.until, kept.ending) = (*until, None));
             }
             What::PreservationEnds { done: true } => self.preserved = None,
             What::PreservationEnds { done: false } => {
-                if let Some(preserved) = &mut self.preserved {
-                    preserved.ending = Some(event.by);
-                }
+                self.preserving(|kept| kept.ending = Some(event.by));
             }
             What::Secrecy { order, .. } => self.secrecy = Some(order.clone()),
             What::Notice { notice, .. } => self.notice = Some(notice.clone()),
             What::Letter { row } => self.letters.push(*row),
-            What::Logged { event: about, index } => {
-                self.logged.insert(*about, *index);
+            What::Logged { event: about, index, sealed } => {
+                self.logged.insert(*about, LoggedAt { index: *index, sealed: *sealed });
                 if self.authorised == Some(*about) && self.state == Approved {
                     self.state = Logged;
                 }
@@ -576,17 +616,17 @@ mod tests {
             identifiers: vec![],
             period: None,
             facts,
-            secrecy: None,
+            secrecy: Some(crate::SecrecyStated::None),
             rehearsal: false,
         };
         let (demand, id) = (Box::new(demand), Some(CaseId([1; 16])));
-        let event = |what| Event { case: id, at, by: MACHINE, what };
+        let event = |what| Event { case: id, at, by: MACHINE, command: None, what };
         let received = What::Received { demand, document: Digest([2; 32]), row: 1, account: None };
         let mut case = Case::begin(1, &event(received)).unwrap();
         case.file.resize(EVENTS_MAX, case.file[0]);
         assert!(case.apply(2, &event(What::Closed)).is_err());
         // Otherwise it would stay unlogged, and be logged again with every command.
-        case.apply(2, &event(What::Logged { event: 1, index: 7 })).unwrap();
-        assert_eq!(case.logged.get(&1), Some(&7));
+        case.apply(2, &event(What::Logged { event: 1, index: 7, sealed: false })).unwrap();
+        assert_eq!(case.logged.get(&1), Some(&LoggedAt { index: 7, sealed: false }));
     }
 }

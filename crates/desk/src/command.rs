@@ -4,10 +4,12 @@
 //! command is good once, for five minutes, at one cell.
 //! Refs: specs/desk-command.md; house §2.4 "Four eyes".
 
+use crate::approval::FactsConfirmed;
 use crate::case::Verb;
 use crate::decision::{Choice, Outcome};
 use crate::demand::{Demand, DemandReceipt};
 use crate::error::DeskError;
+use crate::held::Held;
 use crate::intake::SenderChecks;
 use crate::notice::UserNotice;
 use crate::register::Registrant;
@@ -66,6 +68,16 @@ pub enum Command {
         #[serde(default)]
         facts: serde_json::Map<String, serde_json::Value>,
     },
+    /// Corrects facts, also when the demand was served; the case begins anew.
+    Correct {
+        /// Which case.
+        #[serde(with = "crate::octets")]
+        case: CaseId,
+        /// The facts as they are.
+        facts: serde_json::Map<String, serde_json::Value>,
+        /// What was wrong, at most 512 octets.
+        why: String,
+    },
     /// Decides.
     Decide {
         /// Which case.
@@ -102,6 +114,8 @@ pub enum Command {
         case: CaseId,
         /// Over the order's digest, by the person who signs the command.
         approval: Approval,
+        /// The same person's word on the facts.
+        facts: FactsConfirmed,
     },
     /// Returns the order to counsel.
     Return {
@@ -138,6 +152,12 @@ pub enum Command {
     },
     /// What the station opens with. Wants the receipt of the authorisation.
     Release {
+        /// Which case.
+        #[serde(with = "crate::octets")]
+        case: CaseId,
+    },
+    /// What the order names that needs no holder.
+    Held {
         /// Which case.
         #[serde(with = "crate::octets")]
         case: CaseId,
@@ -235,9 +255,9 @@ pub enum Command {
         /// Which case.
         #[serde(with = "crate::octets")]
         case: CaseId,
-        /// Until when.
-        #[serde(with = "crate::octets::time")]
-        until: Timestamp,
+        /// Until when; `null` for as long as the law says.
+        #[serde(with = "crate::octets::maybe_time")]
+        until: Option<Timestamp>,
     },
     /// Ends a preservation: once it has run out, or when a second person says so.
     EndPreservation {
@@ -341,6 +361,7 @@ impl Command {
             Self::Receive { .. } => Verb::Receive,
             Self::Verify { .. } => Verb::Verify,
             Self::Assess { .. } => Verb::Assess,
+            Self::Correct { .. } => Verb::Correct,
             Self::Decide { choice, .. } => choice.outcome.verb(),
             Self::Narrow { .. } => Verb::Narrow,
             Self::Prepare { .. } => Verb::Prepare,
@@ -348,7 +369,7 @@ impl Command {
             Self::Return { .. } => Verb::Return,
             Self::Holders { .. } | Self::Share { .. } | Self::HolderRefused { .. } => Verb::Share,
             Self::Release { .. } => Verb::Release,
-            Self::Sealed { .. } | Self::Body { .. } => Verb::Fetch,
+            Self::Held { .. } | Self::Sealed { .. } | Self::Body { .. } => Verb::Fetch,
             Self::Produce { .. } => Verb::Produce,
             Self::Deliver { .. } => Verb::Deliver,
             Self::Stay { .. } => Verb::Stay,
@@ -377,6 +398,7 @@ impl Command {
         match self {
             Self::Verify { case, .. }
             | Self::Assess { case, .. }
+            | Self::Correct { case, .. }
             | Self::Decide { case, .. }
             | Self::Narrow { case, .. }
             | Self::Prepare { case, .. }
@@ -386,6 +408,7 @@ impl Command {
             | Self::Share { case, .. }
             | Self::HolderRefused { case, .. }
             | Self::Release { case }
+            | Self::Held { case }
             | Self::Sealed { case, .. }
             | Self::Body { case, .. }
             | Self::Produce { case, .. }
@@ -482,16 +505,17 @@ impl Signed {
         serde_json::from_str(&self.command).map_err(|_| DeskError::Command)
     }
 
+    /// Whether this person signed it for this cell and now; gives the digest it is known by.
     pub(crate) fn check(
         &self,
         cell: CellId,
         key: &VerifyingKey,
         now: Timestamp,
-    ) -> Result<(), DeskError> {
+    ) -> Result<Digest, DeskError> {
         let message = Self::message(cell, self.person, self.at, &self.nonce, &self.command);
         let timely = self.at.0.abs_diff(now.0) <= CLOCK_SECONDS_MAX;
         match key.verify(&message, &self.signature) {
-            Ok(()) if timely => Ok(()),
+            Ok(()) if timely => Ok(sha256(&[&message])),
             Ok(()) | Err(_) => Err(DeskError::Unsigned),
         }
     }
@@ -585,6 +609,11 @@ pub enum Answer {
         /// The age recipient of the authority.
         recipient: String,
     },
+    /// What needs no holder.
+    Held {
+        /// All of it.
+        held: Box<Held>,
+    },
     /// A page of sealed records.
     Sealed {
         /// The records.
@@ -599,6 +628,11 @@ pub enum Answer {
         octets: Vec<u8>,
         /// The letter's sealed length.
         total: u64,
+    },
+    /// A non-disclosure order is on record.
+    Secret {
+        /// Log indexes of the case's leaves that are in the log in clear, and stay so.
+        in_clear: Vec<u64>,
     },
     /// The desk's signature under a production.
     Produced {

@@ -7,7 +7,8 @@
 use crate::case::{Case, Verb};
 use crate::error::DeskError;
 use crate::event::What;
-use crate::scope::Scope;
+use crate::refusal::{Beyond, Lack};
+use crate::scope::{Form, Scope};
 use law::{Assessment, Decision, Part, Produce, ReasonCode};
 use seal::mac::sha256;
 use serde::{Deserialize, Serialize};
@@ -122,41 +123,39 @@ pub struct Choice {
 #[must_use]
 pub fn needs_reason(choice: &Choice, opinion: &Assessment) -> bool {
     let agrees = choice.outcome.agrees_with().iter().any(|one| opinion.decision.contains(one));
-    // What is opened is produced in readable form, wherever it is kept: each part of the category
-    // must allow just that.
+    let scope = choice.scope.as_ref();
+    let sealed = scope.is_some_and(|scope| scope.form == Form::Sealed);
+    // Each part of the category must allow just the form it is produced in, wherever it is kept.
     let produced = |category: DataCategory| {
         let is_of = |part: &&Part| part.data_category() == Some(category);
+        let of_letters = matches!(category, DataCategory::Traffic | DataCategory::Content);
+        let form = if sealed && of_letters { Produce::Ciphertext } else { Produce::Plaintext };
         let mut parts = opinion.parts.iter().filter(is_of).peekable();
-        parts.peek().is_some() && parts.all(|part| part.produce == Produce::Plaintext)
+        parts.peek().is_some() && parts.all(|part| part.produce == form)
     };
-    let scope = choice.scope.as_ref();
     let beyond = scope.is_some_and(|scope| !scope.categories.iter().all(|one| produced(*one)));
     !agrees || beyond || opinion.needs_person()
 }
 
 /// The event of a decision.
 pub(crate) fn decide(case: &Case, choice: &Choice) -> Result<What, DeskError> {
-    let opinion = case.opinion.as_ref().ok_or(DeskError::Lacks("an opinion"))?;
+    let opinion = case.opinion.as_ref().ok_or(DeskError::Lacks(Lack::Opinion))?;
     let reasoned = choice.reason.as_ref().is_some_and(|why| !why.trim().is_empty());
-    if choice.reason.as_ref().is_some_and(|why| why.len() > REASON_BYTES_MAX) {
-        return Err(DeskError::Reason);
-    }
     if needs_reason(choice, opinion) && !reasoned {
         return Err(DeskError::Reason);
     }
     if let Some(scope) = &choice.scope {
-        scope.to_text()?;
         if !choice.outcome.produces() {
-            return Err(DeskError::Scope("nothing is produced under this decision"));
+            return Err(DeskError::Outside(Beyond::Nothing));
         }
         if Some(scope.account) != case.account {
-            return Err(DeskError::Scope("it is of another account than the case"));
+            return Err(DeskError::Outside(Beyond::Account));
         }
         let within = |period: &crate::demand::Period| {
             period.from <= scope.from && scope.until <= period.until
         };
         if !case.demand.period.as_ref().is_none_or(within) {
-            return Err(DeskError::Scope("it is longer than the demand's period"));
+            return Err(DeskError::Outside(Beyond::Period));
         }
     }
     let mut codes =

@@ -5,7 +5,9 @@
 //! Refs: design §7; packs/README.md, "Facts".
 
 use crate::error::DeskError;
-use crate::secrecy::NonDisclosureOrder;
+use crate::limits::bounded;
+use crate::refusal::Fault;
+use crate::secrecy::{NonDisclosureOrder, SecrecyStated};
 use law::{Fact, Facts, Moment, NonDisclosure};
 use serde::{Deserialize, Serialize};
 use vocab::{CaseId, Digest, Timestamp};
@@ -43,9 +45,10 @@ pub struct Demand {
     pub period: Option<Period>,
     /// What is known of it already. `served` is when it was served.
     pub facts: Facts,
-    /// The duty of secrecy that came with it.
+    /// Whether a duty of secrecy came with it. A demand that does not say is not entered: its
+    /// first leaf goes to the log at once, in clear unless this is an order.
     #[serde(default)]
-    pub secrecy: Option<NonDisclosureOrder>,
+    pub secrecy: Option<SecrecyStated>,
     /// A rehearsal: the service may lie in the past, the log says so, and nothing is ever
     /// released.
     #[serde(default)]
@@ -72,27 +75,33 @@ impl Demand {
         let identifiers = self.identifiers.len() <= IDENTIFIERS_MAX
             && self.identifiers.iter().all(|one| one.len() <= TEXT_BYTES_MAX);
         let period = self.period.is_none_or(|period| period.from < period.until);
-        let secrecy = self.secrecy.as_ref().is_none_or(NonDisclosureOrder::is_bounded);
-        if !(texts && identifiers && period && secrecy) {
-            return Err(DeskError::Demand("a text, list or period is outside its limits"));
+        if !(texts && identifiers && period) {
+            return Err(DeskError::Demand(Fault::Limits));
         }
-        let served =
-            self.facts.served.timestamp().ok_or(DeskError::Demand("served before 1970"))?;
-        if self.rehearsal {
-            return Ok(());
+        let secrecy = self.secrecy.as_ref().ok_or(DeskError::Demand(Fault::Silent))?.order();
+        secrecy.map_or(Ok(()), bounded)?;
+        // A slip in its end would have the first leaf written in clear, for ever.
+        if !self.rehearsal && secrecy.is_some_and(|order| !order.binds(now)) {
+            return Err(DeskError::Demand(Fault::Lapsed));
         }
-        lawful(&self.facts, self.secrecy.as_ref(), now)?;
-        if self.facts.cell != place {
-            return Err(DeskError::Demand("the facts are about another cell"));
+        if self.facts.cell != place && !self.rehearsal {
+            return Err(DeskError::Demand(Fault::Cell));
         }
-        if served.0 > now.0.saturating_add(86_400) {
-            return Err(DeskError::Demand("served in the future"));
-        }
-        if now.0.saturating_sub(served.0) > ENTRY_SECONDS_MAX {
-            return Err(DeskError::Demand("served too long ago: only a rehearsal may be"));
-        }
-        Ok(())
+        served(&self.facts, self.rehearsal, now)?;
+        if self.rehearsal { Ok(()) } else { lawful(&self.facts, secrecy, now) }
     }
+}
+
+/// Whether a demand entered at `entered` can have been served when the facts say.
+pub(crate) fn served(facts: &Facts, rehearsal: bool, entered: Timestamp) -> Result<(), DeskError> {
+    let served = facts.served.timestamp().ok_or(DeskError::Demand(Fault::Before))?;
+    if !rehearsal && served.0 > entered.0.saturating_add(DAY_SECONDS) {
+        return Err(DeskError::Demand(Fault::Ahead));
+    }
+    if !rehearsal && entered.0.saturating_sub(served.0) > ENTRY_SECONDS_MAX {
+        return Err(DeskError::Demand(Fault::Late));
+    }
+    Ok(())
 }
 
 /// Whether facts about a demand that is no rehearsal can stand: the day whose law applies is not
@@ -107,14 +116,14 @@ pub(crate) fn lawful(
     let latest = Moment::from_timestamp(Timestamp(now.0.saturating_add(DAY_SECONDS)), 0);
     let within = |day| facts.served.date() <= day && latest.is_some_and(|at| day <= at.date());
     if !facts.law_on.is_none_or(within) {
-        return Err(DeskError::Demand("the law of a day before the service, or ahead"));
+        return Err(DeskError::Demand(Fault::LawOn));
     }
     let binds = match facts.gag {
         Fact::Known(NonDisclosure::Statutory | NonDisclosure::Order { .. }) => true,
         Fact::Known(NonDisclosure::None | NonDisclosure::Asked) | Fact::Unknown => false,
     };
     if binds && secrecy.is_none() {
-        return Err(DeskError::Demand("its duty of secrecy is a fact, and not on record"));
+        return Err(DeskError::Demand(Fault::SecretFact));
     }
     Ok(())
 }

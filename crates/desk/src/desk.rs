@@ -13,10 +13,9 @@ use crate::register::{HolderEntry, Registrant, Registrants, Staff};
 use custody::LeafReceipt;
 use law::{Packs, Place};
 use seal::Entropy;
-use seal::mac::sha256;
 use seal::row::RowKeys;
 use seal::sign::{SigningKey, VerifyingKey};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::{Append, Batch, Preserve, Read};
 use vocab::{AccountId, CaseId, CellId, Digest, ModSeq, PersonId, RecordKind, Row, Timestamp};
@@ -61,7 +60,9 @@ pub(crate) struct Inner {
     next_event: u64,
     pub(crate) next_document: u64,
     next_registrant: u64,
-    /// Commands carried out of late.
+    /// Digests of the commands that events followed from, ever.
+    carried: BTreeSet<Digest>,
+    /// Commands of late, those that changed nothing among them.
     seen: Vec<(Timestamp, Digest)>,
 }
 
@@ -70,6 +71,7 @@ pub(crate) struct Carried<'a> {
     pub(crate) inner: MutexGuard<'a, Inner>,
     pub(crate) by: Staff,
     pub(crate) now: Timestamp,
+    command: Digest,
     pub(crate) receipt: Option<LeafReceipt>,
 }
 
@@ -79,8 +81,9 @@ impl Carried<'_> {
         self.inner.cases.get(&case).ok_or(DeskError::NoCase)
     }
 
-    pub(crate) fn event(&self, case: CaseId, what: What) -> Event {
-        Event { case: Some(case), at: self.now, by: self.by.person, what }
+    pub(crate) fn event(&self, case: Option<CaseId>, what: What) -> Event {
+        let command = Some(self.command);
+        Event { case, at: self.now, by: self.by.person, command, what }
     }
 }
 
@@ -108,14 +111,14 @@ impl Desk {
             let event = Event::decode(&plain).ok_or(DeskError::Damaged)?;
             let folded = fold(&inner, row.0, &event).map_err(|_| DeskError::Damaged)?;
             enter(&mut inner, folded);
-            inner.note_unlogged(row.0, &event);
+            inner.note(row.0, &event);
         }
         desk.inner().clone_from_fold(inner);
         Ok(desk)
     }
 
     /// The rows of the desk are the cell's.
-    fn account(&self) -> AccountId {
+    pub(crate) fn account(&self) -> AccountId {
         AccountId(self.options.cell.0)
     }
 
@@ -129,12 +132,22 @@ impl Desk {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn unseal(&self, kind: RecordKind, row: Row, value: &[u8]) -> Result<Vec<u8>, DeskError> {
+    pub(crate) fn unseal(
+        &self,
+        kind: RecordKind,
+        row: Row,
+        value: &[u8],
+    ) -> Result<Vec<u8>, DeskError> {
         let opened = self.options.rows.open(kind, row, value);
         opened.map(|(_, plain)| plain).map_err(|_| DeskError::Damaged)
     }
 
-    fn sealed(&self, kind: RecordKind, row: u64, plain: &[u8]) -> Result<Vec<u8>, DeskError> {
+    pub(crate) fn sealed(
+        &self,
+        kind: RecordKind,
+        row: u64,
+        plain: &[u8],
+    ) -> Result<Vec<u8>, DeskError> {
         let entropy = self.options.entropy.as_ref();
         self.options
             .rows
@@ -181,7 +194,7 @@ impl Desk {
         inner.cases.extend(draft);
         for event in &events {
             let row = inner.next_event;
-            inner.note_unlogged(row, event);
+            inner.note(row, event);
             inner.next_event = row.saturating_add(1);
         }
         inner.next_document = inner.next_document.saturating_add(count(documents.len()));
@@ -226,7 +239,7 @@ impl Desk {
         let mut inner = self.inner();
         inner.register.check(&new)?;
         let what = What::StaffActed { account: None, word: word.to_owned() };
-        let event = Event { case: None, at: now, by, what };
+        let event = Event { case: None, at: now, by, command: None, what };
         self.commit(&mut inner, vec![event], vec![], vec![new])
     }
 
@@ -264,7 +277,7 @@ impl Desk {
         } else {
             return None;
         };
-        case.logged.get(&event).copied()
+        case.logged.get(&event).map(|at| at.index)
     }
 
     /// Carries out a signed command. Blocks on the disk. `receipt` is the log's receipt of
@@ -282,21 +295,22 @@ impl Desk {
         let verb = command.verb();
         let mut inner = self.inner();
         let by = inner.register.in_office(signed.person, now).ok_or(DeskError::Unsigned)?.clone();
-        signed.check(self.options.cell, &VerifyingKey(by.key), now)?;
-        let digest = sha256(&[&signed.signature, signed.command.as_bytes()]);
+        let digest = signed.check(self.options.cell, &VerifyingKey(by.key), now)?;
         let recent = |at: &Timestamp| at.0.abs_diff(now.0) <= 2 * CLOCK_SECONDS_MAX;
         inner.seen.retain(|(at, _)| recent(at));
-        if inner.seen.iter().any(|(_, seen)| *seen == digest) {
+        // What changed something is known from its events, also after a restart.
+        if inner.carried.contains(&digest) || inner.seen.iter().any(|(_, seen)| *seen == digest) {
             return Err(DeskError::Repeated);
         }
         if !verb.roles().iter().any(|role| by.roles.contains(role)) {
-            return Err(DeskError::Role { verb: verb.word(), allowed: verb.roles() });
+            return Err(DeskError::Role { verb });
         }
         if let Some(case) = command.case() {
             inner.cases.get(&case).ok_or(DeskError::NoCase)?.state.permit(verb)?;
         }
+        command.check(self.options.place, now)?;
         inner.seen.push((signed.at, digest));
-        let mut carried = Carried { inner, by, now, receipt };
+        let mut carried = Carried { inner, by, now, command: digest, receipt };
         let answer = self.dispatch(&mut carried, command);
         if answer.is_err() {
             carried.inner.seen.pop();
@@ -314,10 +328,11 @@ impl Desk {
             Command::Prepare { case, recipient, valid_seconds } => {
                 self.prepare(at, case, recipient, valid_seconds)
             }
-            Command::Approve { case, approval } => self.approve(at, case, approval),
+            Command::Approve { case, approval, facts } => self.approve(at, case, approval, facts),
             Command::Holders { case } => self.ask_holders(at, case),
             Command::Share { case, answer } => self.share(at, case, &answer),
             Command::Release { case } => self.release(at, case),
+            Command::Held { case } => self.held(at, case),
             Command::Sealed { case, kind, from } => self.sealed_page(at, case, kind, from),
             Command::Body { case, row, from } => self.body_piece(at, case, row, from),
             Command::Produce { case, tag_manifest, record } => {
@@ -328,6 +343,7 @@ impl Desk {
                 Ok(Answer::Receipt { receipt: Box::new(receipt) })
             }
             Command::Preserve { case, until } => self.preserve(at, case, until),
+            Command::Secrecy { case, order } => self.secrecy(at, case, order),
             Command::EndPreservation { case } => self.end_preservation(at, case),
             Command::Letter { case } => self.letter(at, case),
             Command::Count { case } => self.counts(at, case),
@@ -340,6 +356,7 @@ impl Desk {
             Command::ConfirmAuthority { id } => self.confirm_authority(at, id),
             Command::Register => Ok(Answer::Register { rows: at.inner.register.rows.clone() }),
             Command::Verify { .. }
+            | Command::Correct { .. }
             | Command::Decide { .. }
             | Command::Return { .. }
             | Command::HolderRefused { .. }
@@ -349,7 +366,6 @@ impl Desk {
             | Command::Appeal { .. }
             | Command::Withdraw { .. }
             | Command::Close { .. }
-            | Command::Secrecy { .. }
             | Command::Notice { .. } => self.record(at, command),
         }
     }
@@ -371,6 +387,12 @@ impl Desk {
 impl Inner {
     fn clone_from_fold(&mut self, fold: Self) {
         *self = fold;
+    }
+
+    /// Keeps account of an event that is stored: what the log lacks, and what was asked.
+    fn note(&mut self, row: u64, event: &Event) {
+        self.carried.extend(event.command);
+        self.note_unlogged(row, event);
     }
 }
 

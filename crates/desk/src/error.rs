@@ -1,10 +1,12 @@
-//! Why the desk does not do what it was asked.
+//! Why the desk does not do what it was asked, and what would cure it.
 //!
 //! Invariant: no address, name, key or text of a letter is in an error. What the law or a
-//! holder refuses is a result, not an error.
+//! holder refuses is a result, not an error. Every refusal has a cure of its own.
 
 use crate::case::{State, Verb};
+use crate::refusal::{Beyond, Fault, Lack, Mismatch, Part, Unfit};
 use crate::register::Role;
+use crate::way::way;
 
 /// Why a command was not carried out. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -18,21 +20,22 @@ pub enum DeskError {
     /// The command is not one, or is too long.
     #[error("the command cannot be read")]
     Command,
+    /// A text that goes with an act is empty or too long.
+    #[error("the text has 1 to {0} octets")]
+    Text(usize),
     /// None of the person's roles may do this.
-    #[error("`{verb}` is for {}", roles(allowed))]
+    #[error("`{verb}` is for {}", roles(verb.roles()))]
     Role {
         /// What was asked.
-        verb: &'static str,
-        /// Who may.
-        allowed: &'static [Role],
+        verb: Verb,
     },
     /// The case is not in a state that allows it.
-    #[error("a case that is {state} allows: {}", allowed.join(", "))]
+    #[error("a case that is {state} allows: {}", words(&state.allows().collect::<Vec<_>>()))]
     State {
         /// Where the case is.
         state: State,
-        /// What it allows.
-        allowed: Vec<&'static str>,
+        /// What was asked.
+        verb: Verb,
     },
     /// No such case.
     #[error("there is no such case")]
@@ -40,18 +43,30 @@ pub enum DeskError {
     /// No such document.
     #[error("there is no such document")]
     NoDocument,
-    /// The demand cannot be entered.
-    #[error("the demand cannot be entered: {0}")]
-    Demand(&'static str),
+    /// What was typed of the demand cannot stand.
+    #[error("this cannot be entered: {0}")]
+    Demand(Fault),
     /// The facts cannot be read.
     #[error("the facts cannot be read: {0}")]
     Facts(String),
+    /// A fact that this command does not change: its name.
+    #[error("`{0}` is not changed by this")]
+    Fixed(&'static str),
+    /// The facts contradict who holds the account's keys: the word for it.
+    #[error("the keys to this account's letters are `{0}`")]
+    Keys(&'static str),
+    /// What an officer confirmed is not what the case's facts are now.
+    #[error("the facts confirmed are not the case's")]
+    Confirmed,
     /// The scope cannot be used.
     #[error("the scope cannot be used: {0}")]
     Scope(&'static str),
+    /// A scope that is not for this case or its order.
+    #[error("the scope cannot be used: {0}")]
+    Outside(Beyond),
     /// What the case lacks for this.
     #[error("the case lacks {0}")]
-    Lacks(&'static str),
+    Lacks(Lack),
     /// A decision against the opinion, or where the opinion leaves it to a person.
     #[error("a decision against the opinion, or where a person must decide, needs a reason")]
     Reason,
@@ -63,7 +78,7 @@ pub enum DeskError {
     NoEscrow,
     /// One person in two parts that must be two persons'.
     #[error("{0} must be another person")]
-    OnePerson(&'static str),
+    OnePerson(Part),
     /// A signature does not hold.
     #[error("the signature is not this officer's over this")]
     Signature,
@@ -71,7 +86,7 @@ pub enum DeskError {
     #[error("the officer is not in that office now")]
     Office,
     /// The order record breaks a limit.
-    #[error("the order cannot be made")]
+    #[error("the order cannot be made: {0}")]
     Order(#[from] custody::OrderError),
     /// The officers' register is unusable.
     #[error("the register of officers is unusable")]
@@ -84,10 +99,10 @@ pub enum DeskError {
     Share,
     /// The production is not of this case's order, or its manifest cannot be read.
     #[error("the production is not one of this order: {0}")]
-    Production(&'static str),
+    Production(Mismatch),
     /// An enrolment cannot be used.
     #[error("the enrolment cannot be used: {0}")]
-    Enrolment(&'static str),
+    Enrolment(Unfit),
     /// The store did not take it.
     #[error("the store did not take it")]
     Commit(#[from] store::CommitError),
@@ -99,9 +114,79 @@ pub enum DeskError {
     Damaged,
 }
 
-/// What is wrong in the fold of a case.
-pub(crate) fn illegal(state: State, verbs: impl Iterator<Item = Verb>) -> DeskError {
-    DeskError::State { state, allowed: verbs.map(Verb::word).collect() }
+impl DeskError {
+    /// What the person who asked can do about it.
+    #[must_use]
+    pub fn cure(&self) -> String {
+        let cure = match self {
+            Self::Text(max) => return format!("write 1 to {max} octets"),
+            Self::Role { verb } => {
+                return format!("have a colleague run `{verb}`: {}", roles(verb.roles()));
+            }
+            Self::State { state, verb } => return reach(*state, *verb),
+            Self::Fixed(name) => return fixed(name),
+            Self::Keys(word) => return format!("write `{word}` as `item_keys`, or leave it out"),
+            Self::Demand(fault) => fault.cure(),
+            Self::Outside(beyond) => beyond.cure(),
+            Self::Lacks(lack) => lack.cure(),
+            Self::OnePerson(part) => part.cure(),
+            Self::Production(mismatch) => mismatch.cure(),
+            Self::Enrolment(unfit) => unfit.cure(),
+            Self::Unsigned => "use the key the operator enrolled, on a machine with the right time",
+            Self::Repeated => "look at the case before asking again; `bailiwick desk` signs anew",
+            Self::Command => "use the `bailiwick` program of the same version",
+            Self::NoCase => "`list` shows the cases",
+            Self::NoDocument => "`show --json` lists the rows of a case's documents",
+            Self::Facts(_) => "name and write the facts as packs/README.md, \"Facts\", has them",
+            Self::Confirmed => "look at the case again: its facts were changed or are others",
+            Self::Scope(_) => "write the scope as specs/desk-command.md §4 has it",
+            Self::Reason => "say why: `--reason`",
+            Self::Rehearsal => "enter a demand that was really served, without `rehearsal`",
+            Self::NoEscrow => {
+                "`narrow` the scope to the form `sealed`: it leaves as it is, with a statement"
+            }
+            Self::Signature => "sign what `show` gives of this case, with your own key",
+            Self::Office => "sign for an office the register gives you, with your clock right",
+            Self::Order(_) => {
+                "`prepare` again: `--recipient` as `order-key` printed it, if letters are opened, \
+                 and the limits of specs/release-evidence.md §2"
+            }
+            Self::Register => "the operator corrects it: `enrol`",
+            Self::NoReceipt => "ask again once the log has it: at once, or with its next batch",
+            Self::Share => {
+                "hand in the answer of a trustee, vault officer or guard of this account"
+            }
+            Self::Commit(_) => "the operator makes room on the disk, or reads the server's log",
+            Self::Read(_) => "the operator checks the disk; then ask again",
+            Self::Damaged => "the operator restores the cell's files from a backup",
+        };
+        cure.to_owned()
+    }
+}
+
+/// How a case comes to allow an act.
+fn reach(state: State, verb: Verb) -> String {
+    match way(state, verb) {
+        Some(acts) => format!("first {}; then `{verb}`", acts.join(", then ")),
+        None if state.is_answered() => {
+            format!("a case that is {state} is over: for `{verb}` the demand must come again")
+        }
+        None => {
+            let from = verb.line().map_or(&[][..], |line| line.from);
+            format!("`{verb}` is only for a case that is {}", words(from))
+        }
+    }
+}
+
+fn fixed(name: &str) -> String {
+    match name {
+        "served" => "`correct` the case: a new time of service begins it anew".to_owned(),
+        _ => format!("leave `{name}` out; it belongs to the case as it was entered"),
+    }
+}
+
+fn words<T: core::fmt::Display>(all: &[T]) -> String {
+    all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn roles(roles: &[Role]) -> String {

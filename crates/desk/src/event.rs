@@ -4,6 +4,7 @@
 //! again after a crash. Events and documents are sealed to the cell.
 //! Refs: docs/life-of-a-demand.md; specs/log-entry.md §8.
 
+use crate::approval::FactsConfirmed;
 use crate::case::Verb;
 use crate::decision::Outcome;
 use crate::demand::Demand;
@@ -28,6 +29,8 @@ pub(crate) struct Event {
     pub(crate) case: Option<CaseId>,
     pub(crate) at: Timestamp,
     pub(crate) by: PersonId,
+    /// Digest of the signed command that it follows from, which is so carried out once.
+    pub(crate) command: Option<Digest>,
     pub(crate) what: What,
 }
 
@@ -56,6 +59,10 @@ pub(crate) enum What {
         facts: Box<Facts>,
         opinion: Box<Assessment>,
     },
+    Corrected {
+        facts: Box<Facts>,
+        why: String,
+    },
     Decided {
         outcome: Outcome,
         reason: Option<String>,
@@ -79,6 +86,7 @@ pub(crate) enum What {
         #[serde(with = "crate::octets")]
         order: Digest,
         approval: Approval,
+        facts: FactsConfirmed,
     },
     Authorised {
         #[serde(with = "crate::octets")]
@@ -130,8 +138,6 @@ pub(crate) enum What {
     },
     Closed,
     Preserved {
-        #[serde(with = "crate::octets")]
-        hold: [u8; 16],
         #[serde(with = "crate::octets::time")]
         until: Timestamp,
         rows: u64,
@@ -145,7 +151,7 @@ pub(crate) enum What {
     },
     Secrecy {
         order: NonDisclosureOrder,
-        /// The first leaf of the case, which the renewed order keeps sealed.
+        /// The first sealed leaf of the case, which the renewed order keeps so.
         first: Option<u64>,
     },
     Notice {
@@ -159,6 +165,8 @@ pub(crate) enum What {
     Logged {
         event: u64,
         index: u64,
+        /// Whether its leaf was sealed.
+        sealed: bool,
     },
 }
 
@@ -170,6 +178,7 @@ impl What {
             Self::Received { .. } => Verb::Receive,
             Self::Verified { .. } => Verb::Verify,
             Self::Assessed { .. } => Verb::Assess,
+            Self::Corrected { .. } => Verb::Correct,
             Self::Decided { outcome, .. } => outcome.verb(),
             Self::Narrowed { .. } => Verb::Narrow,
             Self::Prepared { .. } => Verb::Prepare,
@@ -200,6 +209,7 @@ impl What {
             Self::Received { .. } => "received",
             Self::Verified { .. } => "verified",
             Self::Assessed { .. } => "assessed",
+            Self::Corrected { .. } => "facts corrected",
             Self::Decided { .. } => "decided",
             Self::Narrowed { .. } => "narrowed",
             Self::Prepared { .. } => "order prepared",
@@ -240,8 +250,12 @@ impl What {
             Self::Produced { .. } => Some(Act::Done),
             Self::Notice { notice: UserNotice::Sent { .. }, account: Some(_) } => Some(Act::Notice),
             Self::Secrecy { first: Some(_), .. } => Some(Act::SecrecyRenewed),
+            Self::Preserved { .. }
+            | Self::PreservationRenewed { .. }
+            | Self::PreservationEnds { done: true } => Some(Act::StaffAct),
             Self::Verified { .. }
             | Self::Assessed { .. }
+            | Self::Corrected { .. }
             | Self::Narrowed { .. }
             | Self::Prepared { .. }
             | Self::Shared { .. }
@@ -252,9 +266,7 @@ impl What {
             | Self::Appealed { .. }
             | Self::Withdrawn { .. }
             | Self::Closed
-            | Self::Preserved { .. }
-            | Self::PreservationRenewed { .. }
-            | Self::PreservationEnds { .. }
+            | Self::PreservationEnds { done: false }
             | Self::Secrecy { first: None, .. }
             | Self::Notice { .. }
             | Self::Letter { .. }
@@ -277,6 +289,8 @@ struct Kept {
     /// [`What`] as JSON.
     #[cbor(n(4), with = "minicbor::bytes")]
     what: Vec<u8>,
+    #[cbor(n(5), with = "minicbor::bytes")]
+    command: Option<[u8; 32]>,
 }
 
 impl Event {
@@ -287,6 +301,7 @@ impl Event {
             at: self.at.0,
             by: self.by.0,
             what: serde_json::to_vec(&self.what).ok()?,
+            command: self.command.map(|command| command.0),
         };
         minicbor::to_vec(&kept).ok()
     }
@@ -295,6 +310,7 @@ impl Event {
         let kept: Kept = minicbor::decode(octets).ok()?;
         let what = serde_json::from_slice(&kept.what).ok().filter(|_| kept.version == 1)?;
         let (at, by) = (Timestamp(kept.at), PersonId(kept.by));
-        Some(Self { case: kept.case.map(CaseId), at, by, what })
+        let command = kept.command.map(Digest);
+        Some(Self { case: kept.case.map(CaseId), at, by, command, what })
     }
 }

@@ -1,13 +1,16 @@
 //! Intake: a demand is entered, its sender checked, its facts gathered, the law asked.
 //!
 //! Invariant: that the sender is authenticated is a fact only a call-back establishes, or the
-//! decentralised system; a clerk cannot type it in. When a demand was served never changes.
+//! decentralised system; a clerk cannot type it in, and it is judged anew with every fact. When a
+//! demand was served changes only by a correction, with which the case begins anew. What staff
+//! typed is confirmed by two officers before anything is released (see `approval`).
 //! Refs: design §7; law tables §9 D11; docs/life-of-a-demand.md.
 
 use crate::case::Case;
-use crate::demand::{TEXT_BYTES_MAX, lawful};
+use crate::demand::{TEXT_BYTES_MAX, lawful, served};
 use crate::error::DeskError;
 use crate::event::What;
+use crate::refusal::Fault;
 use law::{Channel, Fact, Facts, Item, KeyHolder, Packs, Place};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -51,11 +54,17 @@ impl SenderChecks {
     }
 }
 
-/// Lays facts over what is known.
-pub(crate) fn establish(known: &Facts, more: &Map<String, Value>) -> Result<Facts, DeskError> {
-    let fixed = ["served", "cell"];
-    if let Some(name) = more.keys().find(|name| fixed.contains(&name.as_str())) {
-        return Err(DeskError::Facts(format!("`{name}` does not change")));
+/// Lays facts over what is known, but those that are `fixed`.
+fn establish(
+    known: &Facts,
+    more: &Map<String, Value>,
+    fixed: &[&'static str],
+) -> Result<Facts, DeskError> {
+    if more.contains_key("authenticated") {
+        return Err(DeskError::Demand(Fault::Authenticated));
+    }
+    if let Some(name) = fixed.iter().find(|name| more.contains_key(**name)) {
+        return Err(DeskError::Fixed(name));
     }
     let bad = |why: serde_json::Error| DeskError::Facts(why.to_string());
     let mut all = serde_json::to_value(known).map_err(bad)?;
@@ -79,8 +88,7 @@ pub(crate) fn keys_are(facts: &Facts, place: Place, custody: Custody) -> Result<
             && item.item_keys.known().is_some_and(|keys| *keys != truth)
     };
     if facts.items.iter().any(false_of) {
-        let why = format!("the keys to this account's letters are `{}`", truth.word());
-        return Err(DeskError::Facts(why));
+        return Err(DeskError::Keys(truth.word()));
     }
     Ok(())
 }
@@ -92,20 +100,16 @@ pub(crate) fn verify(
     more: &Map<String, Value>,
     now: Timestamp,
 ) -> Result<What, DeskError> {
-    if more.contains_key("authenticated") {
-        return Err(DeskError::Facts("`authenticated` follows from the checks".to_owned()));
-    }
     if let Some(call) = &checks.called_back {
         let sourced = (1..=TEXT_BYTES_MAX).contains(&call.number_from.len());
         let served = case.facts.served.timestamp().unwrap_or(Timestamp(0));
         if call.at > now || call.at < served || !sourced {
-            let why = "the call-back lies ahead or before the service, or has no source";
-            return Err(DeskError::Facts(why.to_owned()));
+            return Err(DeskError::Demand(Fault::CallBack));
         }
     }
-    let mut facts = establish(&case.facts, more)?;
+    let mut facts = establish(&case.facts, more, &["served", "cell"])?;
     stand(case, &facts, now)?;
-    facts.authenticated = Fact::Known(checks.authenticates(facts.channel.known()));
+    facts.authenticated = authenticated(Some(checks), &facts);
     Ok(What::Verified { checks: checks.clone(), facts: Box::new(facts) })
 }
 
@@ -116,11 +120,28 @@ pub(crate) fn assess(
     more: &Map<String, Value>,
     now: Timestamp,
 ) -> Result<What, DeskError> {
-    if more.contains_key("authenticated") {
-        return Err(DeskError::Facts("`authenticated` follows from the checks".to_owned()));
-    }
-    let facts = establish(&case.facts, more)?;
+    let mut facts = establish(&case.facts, more, &["served", "cell"])?;
     stand(case, &facts, now)?;
+    // The checks were made of another channel, if it is changed now.
+    facts.authenticated = authenticated(case.checks.as_ref(), &facts);
     let opinion = Box::new(law::assess(packs, &facts));
     Ok(What::Assessed { facts: Box::new(facts), opinion })
+}
+
+/// The event of a correction: also of when the demand was served.
+pub(crate) fn correct(
+    case: &Case,
+    more: &Map<String, Value>,
+    why: String,
+    now: Timestamp,
+) -> Result<What, DeskError> {
+    let mut facts = establish(&case.facts, more, &["cell"])?;
+    served(&facts, case.demand.rehearsal, case.opened)?;
+    stand(case, &facts, now)?;
+    facts.authenticated = Fact::Unknown;
+    Ok(What::Corrected { facts: Box::new(facts), why })
+}
+
+fn authenticated(checks: Option<&SenderChecks>, facts: &Facts) -> Fact<bool> {
+    checks.map_or(Fact::Unknown, |checks| Fact::Known(checks.authenticates(facts.channel.known())))
 }

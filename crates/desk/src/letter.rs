@@ -7,6 +7,7 @@
 use crate::case::Case;
 use crate::decision::Outcome;
 use crate::error::DeskError;
+use crate::refusal::Lack;
 use crate::time;
 use vocab::Timestamp;
 
@@ -47,7 +48,7 @@ pub(crate) fn write(case: &Case, now: Timestamp) -> Result<String, DeskError> {
 }
 
 fn reasons(case: &Case, out: &mut String) -> Result<(), DeskError> {
-    let opinion = case.opinion.as_ref().ok_or(DeskError::Lacks("an opinion"))?;
+    let opinion = case.opinion.as_ref().ok_or(DeskError::Lacks(Lack::Opinion))?;
     let lines = opinion.letter();
     if !lines.is_empty() {
         out.push('\n');

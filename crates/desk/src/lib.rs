@@ -19,20 +19,25 @@ mod demand;
 mod desk;
 mod error;
 mod event;
+mod held;
 mod intake;
 mod letter;
+mod limits;
 mod log;
 mod notice;
 mod octets;
 mod preservation;
 pub mod production;
+mod refusal;
 mod register;
 mod release;
 mod scope;
 mod secrecy;
 mod show;
 mod time;
+mod way;
 
+pub use approval::{FactsConfirmed, facts_text};
 pub use case::{State, Verb};
 pub use command::{
     Answer, CLOCK_SECONDS_MAX, COMMAND_BYTES_MAX, Command, EscrowOctets, HolderRequest,
@@ -45,14 +50,16 @@ pub use demand::{
 };
 pub use desk::{Desk, DeskOptions};
 pub use error::DeskError;
+pub use held::Held;
 pub use intake::{CallBack, SenderChecks};
-pub use log::Unlogged;
+pub use log::{LoggedAt, Unlogged};
 pub use notice::UserNotice;
 pub use preservation::PRESERVATION_SECONDS_MAX;
+pub use refusal::{Beyond, Fault, Lack, Mismatch, Part, Unfit};
 pub use register::{
     EnrolledAuthority, HolderEntry, HolderOffice, NAME_BYTES_MAX, Registrant, Role, Staff,
 };
-pub use scope::{Scope, ScopeDiff, changes};
-pub use secrecy::NonDisclosureOrder;
+pub use scope::{Form, Scope, ScopeDiff, SubscriberField, changes};
+pub use secrecy::{NonDisclosureOrder, SecrecyStated};
 pub use show::{CaseFile, CaseLine, Due, EpochCount, FileEntry};
 pub use time::utc;

@@ -24,6 +24,15 @@ pub struct Unlogged {
     pub open_by: Option<Timestamp>,
 }
 
+/// A leaf's place in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoggedAt {
+    /// Its index.
+    pub index: u64,
+    /// Whether it shows nothing but the day it is opened by.
+    pub sealed: bool,
+}
+
 impl Desk {
     /// What the log must be given, oldest first. Ask after every command.
     ///
@@ -41,16 +50,16 @@ impl Desk {
         inner.pending.iter().map(one).collect()
     }
 
-    /// Records that an event is in the log, at `index`. A second record of the same event is
-    /// passed over.
+    /// Records that an event is in the log, where, and whether its leaf is sealed there. A second
+    /// record of the same event is passed over.
     ///
     /// # Errors
     /// [`DeskError::Commit`].
-    pub fn record_logged(&self, event: Row, index: u64, now: Timestamp) -> Result<(), DeskError> {
+    pub fn record_logged(&self, event: Row, at: LoggedAt, now: Timestamp) -> Result<(), DeskError> {
         let mut inner = self.inner();
         let Some(about) = inner.pending.get(&event.0) else { return Ok(()) };
-        let what = What::Logged { event: event.0, index };
-        let logged = Event { case: about.case, at: now, by: MACHINE, what };
+        let what = What::Logged { event: event.0, index: at.index, sealed: at.sealed };
+        let logged = Event { case: about.case, at: now, by: MACHINE, command: None, what };
         self.commit(&mut inner, vec![logged], vec![], vec![])
     }
 
@@ -60,7 +69,7 @@ impl Desk {
         let inner = self.inner();
         let bound = |case: &&Case| case.secrecy.as_ref().is_some_and(|order| order.binds(now));
         let cases = inner.cases.values().filter(bound);
-        cases.flat_map(|case| case.logged.values().copied()).collect()
+        cases.flat_map(|case| case.logged.values().map(|at| at.index)).collect()
     }
 
     /// Log indexes of leaves that were sealed under orders that no longer bind: to be opened
@@ -70,11 +79,10 @@ impl Desk {
         let inner = self.inner();
         let mut out = Vec::new();
         for case in inner.cases.values() {
-            let Some(order) = case.secrecy.as_ref().filter(|order| !order.binds(now)) else {
-                continue;
-            };
-            let sealed = case.file.iter().filter(|(_, at, ..)| order.binds(*at));
-            out.extend(sealed.filter_map(|(row, ..)| case.logged.get(row)));
+            if case.secrecy.as_ref().is_some_and(|order| !order.binds(now)) {
+                let sealed = case.logged.values().filter(|at| at.sealed);
+                out.extend(sealed.map(|at| at.index));
+            }
         }
         out.sort_unstable();
         out
@@ -120,7 +128,10 @@ fn case_draft(event: &Event, case: &Case) -> Option<Draft> {
             let refuses = outcome.refuses();
             Some(acts::decided(at, id, *demand, refuses, outcome.word(), &codes, *digest))
         }
-        What::Approved { order, .. } => Some(acts::approved(at, id, *order, by)),
+        What::Approved { order, facts, .. } => {
+            let draft = acts::approved(at, id, *order, by);
+            Some(draft.with(FieldId::SUBJECT, &facts.facts.0))
+        }
         What::Authorised { order, approvals } => {
             acts::authorised(at, &OrderRecord::decode(order).ok()?, approvals).ok()
         }
@@ -133,9 +144,17 @@ fn case_draft(event: &Event, case: &Case) -> Option<Draft> {
         }
         What::Notice { account, .. } => account.map(|account| acts::told(at, id, account)),
         What::Secrecy { first, .. } => first.map(|first| acts::secrecy_renewed(at, id, first)),
+        What::Preserved { until, .. } => preservation(event, case, "preserved", Some(*until)),
+        What::PreservationRenewed { until } => {
+            preservation(event, case, "preservation renewed", Some(*until))
+        }
+        What::PreservationEnds { done: true } => {
+            preservation(event, case, "preservation ended", None)
+        }
         What::StaffActed { .. } => cell_draft(event),
         What::Verified { .. }
         | What::Assessed { .. }
+        | What::Corrected { .. }
         | What::Narrowed { .. }
         | What::Prepared { .. }
         | What::Shared { .. }
@@ -146,10 +165,18 @@ fn case_draft(event: &Event, case: &Case) -> Option<Draft> {
         | What::Appealed { .. }
         | What::Withdrawn { .. }
         | What::Closed
-        | What::Preserved { .. }
-        | What::PreservationRenewed { .. }
-        | What::PreservationEnds { .. }
+        | What::PreservationEnds { done: false }
         | What::Letter { .. }
         | What::Logged { .. } => None,
     }
+}
+
+/// A preservation is an act of staff on an account, for a case and until a day.
+fn preservation(event: &Event, case: &Case, word: &str, until: Option<Timestamp>) -> Option<Draft> {
+    let draft = acts::staff_act(event.at, event.by, case.account, word);
+    let draft = draft.with(FieldId::CASE, &case.id.0);
+    Some(match until {
+        Some(until) => draft.number(FieldId::VALID_UNTIL, until.0),
+        None => draft,
+    })
 }

@@ -1,14 +1,19 @@
 //! Preservation, and counting: what can be done to letters without opening one.
 //!
 //! Invariant: preserving copies no plaintext and needs no key; counting reads only what is
-//! clear about a sealed record. Ending a preservation early takes two persons.
+//! clear about a sealed record. A preservation ends by itself when its time has run out; earlier
+//! it takes two persons. What ended is freed, also after a crash. The log shows each step.
 //! Refs: design §7; Regulation (EU) 2023/1543 art. 11; 18 U.S.C. § 2703(f).
 
+use crate::case::Case;
 use crate::command::Answer;
 use crate::desk::{Carried, Desk, count};
 use crate::error::DeskError;
-use crate::event::What;
+use crate::event::{Event, MACHINE, What};
+use crate::refusal::{Fault, Lack, Part};
 use crate::show::EpochCount;
+use crate::time;
+use law::When;
 use seal::letter::LetterHeader;
 use seal::row;
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,29 +35,78 @@ const KINDS: [RecordKind; 8] = [
     RecordKind::Escrow,
 ];
 
+/// A case preserves once at a time, so its number is its hold's: what a crash left held is found.
+pub(crate) const fn hold_of(case: CaseId) -> HoldId {
+    HoldId(case.0)
+}
+
 impl Desk {
     pub(crate) fn preserve(
         &self,
         at: &mut Carried<'_>,
         id: CaseId,
-        until: Timestamp,
+        until: Option<Timestamp>,
     ) -> Result<Answer, DeskError> {
-        if until <= at.now || until.0 - at.now.0 > PRESERVATION_SECONDS_MAX {
-            return Err(DeskError::Demand("a preservation ends within 366 days"));
-        }
         let case = at.case(id)?;
-        let account = case.account.ok_or(DeskError::Lacks("an account"))?;
+        let until = until.map_or_else(|| self.lawful_end(case), Ok)?;
+        if until <= at.now || until.0 - at.now.0 > PRESERVATION_SECONDS_MAX {
+            return Err(DeskError::Demand(Fault::Preserving));
+        }
+        // Sooner it ends by the word of two.
+        if case.preserved.as_ref().is_some_and(|kept| until < kept.until) {
+            return Err(DeskError::Demand(Fault::Sooner));
+        }
+        let account = case.account.ok_or(DeskError::Lacks(Lack::Account))?;
         let what = if case.preserved.is_some() {
             What::PreservationRenewed { until }
         } else {
-            let hold = self.fresh();
-            // Held first: a hold that no event names can be released, a lost letter not found.
-            let rows = self.hold(HoldId(hold), account)?;
-            What::Preserved { hold, until, rows }
+            self.free(id)?;
+            // Held first: a hold that no event names is freed, a lost letter not found.
+            let rows = self.hold(hold_of(id), account)?;
+            What::Preserved { until, rows }
         };
-        let event = at.event(id, what);
+        let event = at.event(Some(id), what);
         self.commit(&mut at.inner, vec![event], vec![], vec![])?;
         Ok(Answer::Done { state: at.case(id)?.state })
+    }
+
+    /// Until when the law preserves by itself: 60 days and 30 more by Regulation (EU) 2023/1543
+    /// art. 11, 90 and 90 more by 18 U.S.C. § 2703(f), as the packs have them.
+    fn lawful_end(&self, case: &Case) -> Result<Timestamp, DeskError> {
+        let clocks = law::assess(&self.options.packs, &case.facts).clocks;
+        let first = case.preserved.is_none();
+        let day = if first { clocks.preserve_until } else { clocks.preserve_renewed_until };
+        let ends = day.and_then(|day| time::ends(&When::Day(day), case.facts.served));
+        let last = ends.ok_or(DeskError::Lacks(Lack::Day))?;
+        Ok(Timestamp(last.0.saturating_add(1)))
+    }
+
+    /// Ends the preservations that have run out, and frees what no preservation keeps any more.
+    /// Returns how many ended. Ask often; afterwards see [`Desk::unlogged`].
+    ///
+    /// # Errors
+    /// [`DeskError::Commit`], [`DeskError::Read`]; what ended before has ended.
+    pub fn end_preservations(&self, now: Timestamp) -> Result<usize, DeskError> {
+        let mut inner = self.inner();
+        let over = |case: &&Case| case.preserved.as_ref().is_some_and(|kept| kept.until <= now);
+        let over: Vec<CaseId> = inner.cases.values().filter(over).map(|case| case.id).collect();
+        for case in &over {
+            let what = What::PreservationEnds { done: true };
+            let event = Event { case: Some(*case), at: now, by: MACHINE, command: None, what };
+            self.commit(&mut inner, vec![event], vec![], vec![])?;
+        }
+        for case in inner.cases.values().filter(|case| case.preserved.is_none()) {
+            self.free(case.id)?;
+        }
+        Ok(over.len())
+    }
+
+    fn free(&self, case: CaseId) -> Result<(), DeskError> {
+        let preserve = &self.options.preserve;
+        if preserve.held(hold_of(case)).next().transpose()?.is_some() {
+            preserve.release_blocking(hold_of(case))?;
+        }
+        Ok(())
     }
 
     fn hold(&self, hold: HoldId, account: AccountId) -> Result<u64, DeskError> {
@@ -76,16 +130,16 @@ impl Desk {
         at: &mut Carried<'_>,
         id: CaseId,
     ) -> Result<Answer, DeskError> {
-        let kept = at.case(id)?.preserved.clone().ok_or(DeskError::Lacks("a preservation"))?;
+        let kept = at.case(id)?.preserved.clone().ok_or(DeskError::Lacks(Lack::Preservation))?;
         let second = kept.ending.is_some_and(|first| first != at.by.person);
         let done = second || kept.until <= at.now;
         if !done && kept.ending.is_some() {
-            return Err(DeskError::OnePerson("who ends a preservation early"));
+            return Err(DeskError::OnePerson(Part::Ender));
         }
-        let event = at.event(id, What::PreservationEnds { done });
+        let event = at.event(Some(id), What::PreservationEnds { done });
         self.commit(&mut at.inner, vec![event], vec![], vec![])?;
         if done {
-            self.options.preserve.release_blocking(HoldId(kept.hold))?;
+            self.free(id)?;
         }
         Ok(Answer::Done { state: at.case(id)?.state })
     }
@@ -93,7 +147,7 @@ impl Desk {
     /// Letters by month, of the scope's period if there is one.
     pub(crate) fn counts(&self, at: &Carried<'_>, id: CaseId) -> Result<Answer, DeskError> {
         let case = at.case(id)?;
-        let account = case.account.ok_or(DeskError::Lacks("an account"))?;
+        let account = case.account.ok_or(DeskError::Lacks(Lack::Account))?;
         let period = case.scope.as_ref().map(|scope| (scope.from, scope.until));
         let read = &self.options.read;
         let mut epochs: BTreeMap<u32, EpochCount> = BTreeMap::new();

@@ -6,6 +6,7 @@
 //! Refs: specs/release-evidence.md §3; design §7.
 
 use crate::error::DeskError;
+use crate::refusal::Unfit;
 use custody::Officer;
 use seal::age::Recipient;
 use seal::holder::HolderPublic;
@@ -197,24 +198,24 @@ impl Registrants {
             Registrant::Authority(authority) => &authority.name,
         };
         if !(1..=NAME_BYTES_MAX).contains(&name.len()) {
-            return Err(DeskError::Enrolment("a name has 1 to 200 octets"));
+            return Err(DeskError::Enrolment(Unfit::Name));
         }
         if self.rows.len() >= ENTRIES_MAX && !self.rows.iter().any(|old| same(old, new)) {
-            return Err(DeskError::Enrolment("the register is full"));
+            return Err(DeskError::Enrolment(Unfit::Room));
         }
         match new {
             Registrant::Staff(staff) => self.check_staff(staff),
             Registrant::Holder(holder) => match holder.key.parse::<HolderPublic>() {
                 Ok(_) => Ok(()),
-                Err(_) => Err(DeskError::Enrolment("the key is not a holder's")),
+                Err(_) => Err(DeskError::Enrolment(Unfit::HolderKey)),
             },
             Registrant::Authority(authority) => {
                 if !(1..=NAME_BYTES_MAX).contains(&authority.number_from.len()) {
-                    return Err(DeskError::Enrolment("say where the call-back number was found"));
+                    return Err(DeskError::Enrolment(Unfit::NumberFrom));
                 }
                 match authority.recipient.parse::<Recipient>() {
                     Ok(_) => Ok(()),
-                    Err(_) => Err(DeskError::Enrolment("the recipient is not an age key")),
+                    Err(_) => Err(DeskError::Enrolment(Unfit::Recipient)),
                 }
             }
         }
@@ -222,19 +223,19 @@ impl Registrants {
 
     fn check_staff(&self, staff: &Staff) -> Result<(), DeskError> {
         if staff.roles.is_empty() || !staff.roles.is_sorted_by(|a, b| a < b) {
-            return Err(DeskError::Enrolment("roles must ascend, at least one"));
+            return Err(DeskError::Enrolment(Unfit::Roles));
         }
         if staff.from >= staff.until {
-            return Err(DeskError::Enrolment("the office ends before it begins"));
+            return Err(DeskError::Enrolment(Unfit::Term));
         }
         let taken = |other: &Staff| other.person != staff.person && other.key == staff.key;
         if self.staff().any(taken) {
-            return Err(DeskError::Enrolment("the key is another person's"));
+            return Err(DeskError::Enrolment(Unfit::KeyTaken));
         }
         let changed = |other: &Staff| other.person == staff.person && other.key != staff.key;
         // A new key for the same person would unmake the approvals made with the old one.
         if self.staff().any(changed) {
-            return Err(DeskError::Enrolment("a person keeps one key; enrol a new key anew"));
+            return Err(DeskError::Enrolment(Unfit::OneKey));
         }
         Ok(())
     }

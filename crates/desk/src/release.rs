@@ -5,24 +5,28 @@
 //! the order's epochs and kinds name.
 //! Refs: specs/release-evidence.md; design §5.
 
-use crate::approval::{self, FourEyes};
+use crate::approval::{self, FactsConfirmed, FourEyes};
 use crate::case::{Case, State};
 use crate::command::{Answer, EscrowOctets, HolderRequest, PAGE_BYTES_MAX, SealedKind, SealedRow};
 use crate::decision::Outcome;
 use crate::desk::{Carried, Desk, count};
 use crate::error::DeskError;
 use crate::event::{Event, What};
+use crate::preservation;
 use crate::production;
+use crate::refusal::{Lack, Part};
 use crate::scope::Scope;
 use crate::time;
+use custody::ciphertext::Reach;
 use custody::holder::{Answer as ShareAnswer, REQUEST_BYTES_MAX, ask_guard, ask_trustee};
 use custody::{Approval, OrderEpoch, OrderRecord, ReleaseEvidence};
 use law::Fact;
 use seal::epoch::{begins, ends};
 use seal::escrow::{Escrow, Party};
-use seal::letter::{Chain, LetterHeader, verify_ingest};
+use seal::letter::{LetterHeader, Stated};
 use seal::manifest::SignedManifest;
-use seal::{OpenError, row};
+use seal::row;
+use seal::sign::VerifyingKey;
 use std::collections::BTreeSet;
 use store::HoldId;
 use vocab::{AccountId, CaseId, HolderId, RecordKind, Row, Timestamp};
@@ -40,7 +44,7 @@ impl Desk {
         let authority = case.demand.enrolled.and_then(|id| at.inner.register.authority(id));
         let authority = authority
             .filter(|authority| authority.confirmed_by.is_some())
-            .ok_or(DeskError::Lacks("an authority that two persons enrolled"))?;
+            .ok_or(DeskError::Lacks(Lack::Authority))?;
         let not_before = not_before(case, at.now)?;
         let text = scope.to_text()?;
         let order = OrderRecord {
@@ -58,7 +62,7 @@ impl Desk {
                 production::age_key(&authority.recipient)
             ),
             basis: case.demand.basis.clone(),
-            epochs: self.epochs(&scope)?,
+            epochs: self.months_opened(&scope)?,
             kinds: scope.kinds(),
             from: scope.from,
             until: scope.until,
@@ -70,7 +74,7 @@ impl Desk {
         };
         let order = order.encode()?;
         let what = What::Prepared { order: order.clone(), scope: text.clone() };
-        let event = at.event(id, what);
+        let event = at.event(Some(id), what);
         self.commit(&mut at.inner, vec![event], vec![], vec![])?;
         let digest = OrderRecord::digest(&order);
         Ok(Answer::Prepared { order, digest, scope: text })
@@ -81,24 +85,24 @@ impl Desk {
         if case.demand.rehearsal {
             return Err(DeskError::Rehearsal);
         }
-        let decided = case.decided.as_ref().ok_or(DeskError::Lacks("a decision"))?;
+        let decided = case.decided.as_ref().ok_or(DeskError::Lacks(Lack::Decision))?;
         if !decided.outcome.produces() {
-            return Err(DeskError::Lacks("a decision to produce"));
+            return Err(DeskError::Lacks(Lack::Outcome));
         }
         if decided.outcome == Outcome::Narrow && case.state != State::Narrowed {
-            return Err(DeskError::Lacks("the narrowing that was decided"));
+            return Err(DeskError::Lacks(Lack::Narrowing));
         }
         if case.facts.authenticated != Fact::Known(true) {
-            return Err(DeskError::Lacks("an authenticated sender"));
+            return Err(DeskError::Lacks(Lack::Sender));
         }
         if decided.by != at.by.person {
-            return Err(DeskError::Lacks("the counsel who decided: prepare it as that person"));
+            return Err(DeskError::Lacks(Lack::Preparer));
         }
-        case.scope.clone().ok_or(DeskError::Lacks("a scope"))
+        case.scope.clone().ok_or(DeskError::Lacks(Lack::Scope))
     }
 
     /// The months of the account that the scope touches, with their escrows.
-    fn epochs(&self, scope: &Scope) -> Result<Vec<OrderEpoch>, DeskError> {
+    pub(crate) fn epochs(&self, scope: &Scope) -> Result<Vec<OrderEpoch>, DeskError> {
         let escrows = self.escrows(scope.account)?;
         let last = escrows.iter().map(Escrow::epoch).max();
         let mut lines: Vec<OrderEpoch> = escrows
@@ -162,25 +166,30 @@ impl Desk {
         at: &mut Carried<'_>,
         id: CaseId,
         approval: Approval,
+        facts: FactsConfirmed,
     ) -> Result<Answer, DeskError> {
         let case = at.case(id)?;
-        let (order, _) = case.order.clone().ok_or(DeskError::Lacks("an order"))?;
+        let (order, _) = case.order.clone().ok_or(DeskError::Lacks(Lack::Order))?;
         let digest = OrderRecord::digest(&order);
         approval::check(&approval, digest, &at.by, at.now)?;
-        let approved = What::Approved { order: digest, approval: approval.clone() };
-        let mut events = vec![at.event(id, approved)];
+        facts.check(id, digest, &case.facts, &VerifyingKey(at.by.key))?;
+        let approved = What::Approved { order: digest, approval: approval.clone(), facts };
+        let mut events = vec![at.event(Some(id), approved)];
         match case.approvals.as_slice() {
             [] if approval.role == custody::Role::Counsel => {}
-            [] => return Err(DeskError::Lacks("counsel's signature, which comes first")),
+            [] => return Err(DeskError::Lacks(Lack::SignedFirst)),
             [counsel] => {
                 let decided = case.decided.as_ref().map(|decided| decided.by);
-                if case.verified_by == Some(at.by.person) || decided == Some(at.by.person) {
-                    return Err(DeskError::OnePerson("the second approver"));
+                if decided == Some(at.by.person) {
+                    return Err(DeskError::OnePerson(Part::Second));
+                }
+                if case.entered_by.contains(&at.by.person) {
+                    return Err(DeskError::OnePerson(Part::Facts));
                 }
                 let both = FourEyes::new(counsel.clone(), approval)?.into_approvals();
-                events.push(at.event(id, What::Authorised { order, approvals: both }));
+                events.push(at.event(Some(id), What::Authorised { order, approvals: both }));
             }
-            [..] => return Err(DeskError::Lacks("room for a third signature")),
+            [..] => return Err(DeskError::Lacks(Lack::Signatures)),
         }
         self.commit(&mut at.inner, events, vec![], vec![])?;
         Ok(Answer::Done { state: at.case(id)?.state })
@@ -194,10 +203,10 @@ impl Desk {
     ) -> Result<(OrderRecord, ReleaseEvidence), DeskError> {
         let receipt = at.receipt.take().ok_or(DeskError::NoReceipt)?;
         let case = at.case(id)?;
-        let (order, scope) = case.order.clone().ok_or(DeskError::Lacks("an order"))?;
+        let (order, scope) = case.order.clone().ok_or(DeskError::Lacks(Lack::Order))?;
         let record = OrderRecord::decode(&order)?;
         if at.now >= record.valid_until {
-            return Err(DeskError::Lacks("an order in force: it has run out"));
+            return Err(DeskError::Lacks(Lack::OrderRan));
         }
         let approvals = case.approvals.clone();
         Ok((record, ReleaseEvidence { version: 1, order, scope, approvals, receipt }))
@@ -209,6 +218,9 @@ impl Desk {
         id: CaseId,
     ) -> Result<Answer, DeskError> {
         let (order, evidence) = self.evidence(at, id)?;
+        if !order.opens_account() {
+            return Err(DeskError::Outside(Beyond::Unasked));
+        }
         let escrows = self.named_escrows(&order)?;
         let (trustees, trustees_needed) = side(&escrows, Party::Trustee);
         let (guards, guards_needed) = side(&escrows, Party::Guard);
@@ -231,7 +243,7 @@ impl Desk {
         id: CaseId,
         answer: &ShareAnswer,
     ) -> Result<Answer, DeskError> {
-        let (order, _) = at.case(id)?.order.as_ref().ok_or(DeskError::Lacks("an order"))?;
+        let (order, _) = at.case(id)?.order.as_ref().ok_or(DeskError::Lacks(Lack::Order))?;
         let escrows = self.named_escrows(&OrderRecord::decode(order)?)?;
         let holds = |escrow: &Escrow| {
             escrow.share_boxes().iter().any(|share| share.holder == answer.holder)
@@ -241,7 +253,7 @@ impl Desk {
             return Err(DeskError::Share);
         }
         let row = at.inner.next_document;
-        let event = at.event(id, What::Shared { holder: answer.holder, row });
+        let event = at.event(Some(id), What::Shared { holder: answer.holder, row });
         self.commit(&mut at.inner, vec![event], vec![document], vec![])?;
         Ok(Answer::Done { state: at.case(id)?.state })
     }
@@ -251,7 +263,7 @@ impl Desk {
         let case = at.case(id)?;
         no_approver(case, at)?;
         let authority = case.demand.enrolled.and_then(|id| at.inner.register.authority(id));
-        let recipient = authority.ok_or(DeskError::Lacks("an authority"))?.recipient.clone();
+        let recipient = authority.ok_or(DeskError::Lacks(Lack::Recipient))?.recipient.clone();
         let rows: Vec<u64> = case.answers.values().copied().collect();
         let state = case.state;
         let mut answers = Vec::with_capacity(rows.len());
@@ -262,26 +274,26 @@ impl Desk {
         let escrows = self.named_escrows(&order)?;
         let escrows = escrows.iter().map(|escrow| EscrowOctets(escrow.encode())).collect();
         if state != State::Released {
-            let event: Event = at.event(id, What::Released);
+            let event: Event = at.event(Some(id), What::Released);
             self.commit(&mut at.inner, vec![event], vec![], vec![])?;
         }
         Ok(Answer::Released { evidence: Box::new(evidence), escrows, answers, recipient })
     }
 
     /// The order of a released case, while it is in force, and the case's preservation.
-    fn fetchable(
+    pub(crate) fn fetchable(
         &self,
         at: &Carried<'_>,
         id: CaseId,
     ) -> Result<(OrderRecord, Option<HoldId>), DeskError> {
         let case = at.case(id)?;
         no_approver(case, at)?;
-        let (order, _) = case.order.as_ref().ok_or(DeskError::Lacks("an order"))?;
+        let (order, _) = case.order.as_ref().ok_or(DeskError::Lacks(Lack::Order))?;
         let order = OrderRecord::decode(order)?;
         if !order.in_force(at.now) {
-            return Err(DeskError::Lacks("an order in force"));
+            return Err(DeskError::Lacks(Lack::InForce));
         }
-        let kept = case.preserved.as_ref().map(|preserved| HoldId(preserved.hold));
+        let kept = case.preserved.as_ref().map(|_| preservation::hold_of(id));
         Ok((order, kept))
     }
 
@@ -297,25 +309,20 @@ impl Desk {
             SealedKind::Head => RecordKind::LetterHead,
             SealedKind::Message => RecordKind::Message,
         };
-        let mut places = BTreeSet::new();
-        for found in self.options.preserve.rows(order.account, table, Row(from)) {
-            places.insert(found?.0.0);
+        if !order.opens(table) {
+            return Err(DeskError::Scope("it names no letters"));
         }
-        if let Some(kept) = kept {
-            for found in self.options.preserve.held(kept) {
-                let held = found?;
-                if (held.account, held.kind) == (order.account, table) && held.row.0 >= from {
-                    places.insert(held.row.0);
-                }
-            }
-        }
+        let sealed = self.reach(&order)?;
+        let places = self.places(order.account, table, from, kept)?;
         let (mut rows, mut bytes) = (Vec::new(), 0_usize);
         for row in places {
             if bytes >= PAGE_BYTES_MAX {
                 return Ok(Answer::Sealed { rows, next: Some(row) });
             }
             let value = self.sealed_value(order.account, table, row, kept)?;
-            let Some(value) = value.filter(|value| self.named(&order, kind, value)) else {
+            let Some(value) =
+                value.filter(|value| self.named(&order, sealed.as_ref(), kind, value))
+            else {
                 continue;
             };
             bytes = bytes.saturating_add(value.len());
@@ -326,26 +333,34 @@ impl Desk {
 
     /// Whether what can be read of a sealed record without a key is in the order; of a letter,
     /// also that this cell took it in. Anyone can seal a letter to an account.
-    fn named(&self, order: &OrderRecord, kind: SealedKind, value: &[u8]) -> bool {
+    fn named(
+        &self,
+        order: &OrderRecord,
+        sealed: Option<&Reach>,
+        kind: SealedKind,
+        value: &[u8],
+    ) -> bool {
         match kind {
             SealedKind::Head => LetterHeader::read(value).is_ok_and(|header| {
                 // A letter may be of a version that was re-keyed since: the month counts.
-                let month = order.epochs.iter().any(|line| line.epoch == header.epoch.0);
+                let month = sealed.is_some()
+                    || order.epochs.iter().any(|line| line.epoch == header.epoch.0);
                 // Where it stands in the chain its owner checks; here the signature counts.
-                let chain = Chain::start(order.account);
-                let taken_in = match verify_ingest(value, &self.options.ingest, &chain) {
-                    Ok(_) | Err(OpenError::Mismatch) => header.account == order.account,
-                    Err(_) => false,
-                };
+                let signed = Stated::read(value)
+                    .and_then(|stated| stated.verify(&self.options.ingest))
+                    .is_ok();
+                let taken_in = signed && header.account == order.account;
                 month && order.covers(header.arrived) && taken_in
             }),
-            SealedKind::Message => row::header(value)
-                .is_ok_and(|header| order.epoch(header.epoch, header.version).is_some()),
+            SealedKind::Message => row::header(value).is_ok_and(|header| match sealed {
+                Some(reach) => reach.covers(header.epoch, header.version),
+                None => order.epoch(header.epoch, header.version).is_some(),
+            }),
         }
     }
 
     /// A record as it is stored, or as it was preserved if it is gone.
-    fn sealed_value(
+    pub(crate) fn sealed_value(
         &self,
         account: AccountId,
         kind: RecordKind,
@@ -373,11 +388,8 @@ impl Desk {
             return Err(DeskError::Scope("it names no letter's text"));
         }
         let piece = from..from.saturating_add(count(PAGE_BYTES_MAX));
-        let live = self.options.read.len(order.account, kind, Row(row))?;
-        if let Some(total) = live {
-            let octets = self.options.read.range(order.account, kind, Row(row), piece)?;
-            let octets = octets.map(|octets| octets.to_vec()).unwrap_or_default();
-            return Ok(Answer::Body { octets, total });
+        if let Some(part) = self.options.read.range(order.account, kind, Row(row), piece)? {
+            return Ok(Answer::Body { octets: part.octets.to_vec(), total: part.total });
         }
         let value = self.sealed_value(order.account, kind, row, kept)?;
         let value = value.ok_or(DeskError::NoDocument)?;
@@ -392,7 +404,7 @@ impl Desk {
 fn no_approver(case: &Case, at: &Carried<'_>) -> Result<(), DeskError> {
     let mut approvals = case.approvals.iter();
     if approvals.any(|approval| approval.person == at.by.person) {
-        return Err(DeskError::OnePerson("who runs the station"));
+        return Err(DeskError::OnePerson(Part::Station));
     }
     Ok(())
 }
@@ -411,17 +423,17 @@ fn side(escrows: &[Escrow], party: Party) -> (BTreeSet<HolderId>, u8) {
 
 /// Nothing may leave before the latest moment the opinion names, nor before now.
 fn not_before(case: &Case, now: Timestamp) -> Result<Timestamp, DeskError> {
-    let opinion = case.opinion.as_ref().ok_or(DeskError::Lacks("an opinion"))?;
+    let opinion = case.opinion.as_ref().ok_or(DeskError::Lacks(Lack::Opinion))?;
     // What the law lacks may be what would have had this wait.
     let open = |part: &law::Part| matches!(part.opinion, law::Opinion::Undetermined { .. });
     if opinion.parts.iter().any(open) {
-        return Err(DeskError::Lacks("facts that the opinion needs"));
+        return Err(DeskError::Lacks(Lack::Facts));
     }
     let mut from = now;
     // Also of what the law would not produce: counsel who decides otherwise waits too.
     for when in opinion.parts.iter().filter_map(|part| part.not_before.as_ref()) {
         let ends = time::ends(when, opinion.served);
-        let ends = ends.ok_or(DeskError::Lacks("a date before which nothing may leave"))?;
+        let ends = ends.ok_or(DeskError::Lacks(Lack::NotBefore))?;
         from = from.max(Timestamp(ends.0.saturating_add(1)));
     }
     Ok(from)

@@ -8,6 +8,7 @@ use crate::error::DeskError;
 use seal::mac::sha256;
 use seal::sign::{SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use vocab::{AccountId, CaseId, DataCategory, Digest, RecordKind, Timestamp};
 
 /// Correspondents, and message ids, in one scope.
@@ -15,7 +16,70 @@ pub(crate) const LIST_MAX: usize = 256;
 /// Octets of a correspondent or message id.
 pub(crate) const ENTRY_BYTES_MAX: usize = 998;
 
-/// What may be opened and produced.
+/// In what form letters are produced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// Opened with holders' shares, and readable.
+    #[default]
+    Opened,
+    /// As sealed as they are stored: of an account that nobody but its owner can open.
+    Sealed,
+}
+
+impl Form {
+    /// Its name.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Sealed => "sealed",
+        }
+    }
+}
+
+/// What the cell itself knows of a subscriber, in the words of the law (EU 2023/1543 art. 3(9);
+/// 18 U.S.C. § 2703(c)(2)). Nothing else can be in such a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SubscriberField {
+    /// The account's number.
+    Account,
+    /// Its addresses and aliases.
+    Addresses,
+    /// Since when it exists.
+    Created,
+    /// What kind of service it is, and in which custody.
+    Service,
+}
+
+impl SubscriberField {
+    /// Every field, in order.
+    pub const ALL: &[Self] = &[Self::Account, Self::Addresses, Self::Created, Self::Service];
+
+    /// Its name.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Account => "account",
+            Self::Addresses => "addresses",
+            Self::Created => "created",
+            Self::Service => "service",
+        }
+    }
+
+    /// The one kind of record that it is read from.
+    #[must_use]
+    pub const fn kind(self) -> RecordKind {
+        match self {
+            Self::Account | Self::Addresses => RecordKind::Route,
+            Self::Created => RecordKind::Subscription,
+            Self::Service => RecordKind::Manifest,
+        }
+    }
+}
+
+/// What may be produced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scope {
@@ -31,9 +95,15 @@ pub struct Scope {
     #[serde(with = "crate::octets::time")]
     pub until: Timestamp,
     /// `content`: whole letters. `traffic` alone: who, when, how large; no subject, no text.
-    /// Ascending.
+    /// `subscriber`, `identifying`: what the cell itself can read. Ascending.
     #[serde(with = "crate::octets::categories")]
     pub categories: Vec<DataCategory>,
+    /// In what form letters are produced.
+    #[serde(default)]
+    pub form: Form,
+    /// For the category `subscriber`: what of it; ascending.
+    #[serde(default)]
+    pub fields: Vec<SubscriberField>,
     /// Only letters that name one of these addresses in an address field or as their sender;
     /// lower case, ascending. Empty for all.
     #[serde(default)]
@@ -82,12 +152,33 @@ impl Scope {
         self.categories.contains(&DataCategory::Content)
     }
 
-    /// The tables an order for this scope opens, ascending: bodies only for content.
+    /// Whether letters, or records of them, are named.
+    #[must_use]
+    pub fn has_letters(&self) -> bool {
+        self.has_content() || self.categories.contains(&DataCategory::Traffic)
+    }
+
+    /// Whether the account has to be opened for it.
+    #[must_use]
+    pub fn opens_account(&self) -> bool {
+        self.has_letters() && self.form == Form::Opened
+    }
+
+    /// The tables an order for this scope reaches, ascending: bodies only for content, the keys as
+    /// sealed as they are only for what is produced sealed, what the cell can read only by field.
     #[must_use]
     pub fn kinds(&self) -> Vec<u16> {
-        let body = self.has_content().then_some(RecordKind::LetterBody);
-        let kinds = [Some(RecordKind::LetterHead), body, Some(RecordKind::Message)];
-        kinds.into_iter().flatten().map(RecordKind::table).collect()
+        let mut kinds: BTreeSet<RecordKind> = self.fields.iter().map(|one| one.kind()).collect();
+        if self.has_letters() {
+            kinds.extend([RecordKind::LetterHead, RecordKind::Message]);
+        }
+        if self.has_content() {
+            kinds.insert(RecordKind::LetterBody);
+        }
+        if self.has_letters() && self.form == Form::Sealed {
+            kinds.extend([RecordKind::Manifest, RecordKind::EpochBox]);
+        }
+        kinds.into_iter().map(RecordKind::table).collect()
     }
 
     fn check(&self) -> Result<(), DeskError> {
@@ -97,10 +188,9 @@ impl Scope {
                 && list.iter().all(|one| (1..=ENTRY_BYTES_MAX).contains(&one.len()))
         };
         let lower = |text: &String| text.chars().all(|c| !c.is_ascii_uppercase());
-        let opened = |one: &DataCategory| match one {
-            DataCategory::Traffic | DataCategory::Content => true,
-            DataCategory::Subscriber | DataCategory::Identifying => false,
-        };
+        let all = self.correspondents.is_empty() && self.message_ids.is_empty();
+        let sealed = self.form == Form::Sealed;
+        let of_subscriber = self.categories.contains(&DataCategory::Subscriber);
         let rules = [
             (self.version == 1, "its version is not 1"),
             (self.from < self.until, "its period ends before it begins"),
@@ -109,8 +199,20 @@ impl Scope {
                 "its categories must ascend, at least one",
             ),
             (
-                self.categories.iter().all(opened),
-                "only traffic and content are opened; the cell answers others by letter",
+                self.categories != [DataCategory::Identifying],
+                "the cell keeps no identifying data: answer by letter",
+            ),
+            (
+                of_subscriber != self.fields.is_empty() && self.fields.is_sorted_by(|a, b| a < b),
+                "its fields must ascend, and name what of the category subscriber; else none",
+            ),
+            (
+                !sealed || self.has_content(),
+                "traffic is sealed together with content: alone it is not produced sealed",
+            ),
+            (
+                all || self.opens_account(),
+                "among what is not opened nobody can choose correspondents or message ids",
             ),
             (
                 list(&self.correspondents) && self.correspondents.iter().all(lower),
@@ -129,6 +231,9 @@ impl Scope {
             wide.is_empty() || (!narrow.is_empty() && narrow.iter().all(|one| wide.contains(one)))
         };
         self.account == narrower.account
+            // What leaves sealed is less than what leaves readable.
+            && (self.form == narrower.form || self.form == Form::Opened)
+            && narrower.fields.iter().all(|one| self.fields.contains(one))
             && self.from <= narrower.from
             && narrower.until <= self.until
             && narrower.categories.iter().all(|one| self.categories.contains(one))
@@ -183,10 +288,10 @@ impl ScopeDiff {
         key: &VerifyingKey,
     ) -> Result<(), DeskError> {
         if !before.includes(after) {
-            return Err(DeskError::Scope("a narrowing cannot widen"));
+            return Err(DeskError::Outside(Beyond::Wider));
         }
         if (self.before, self.after) != (before.digest()?, after.digest()?) {
-            return Err(DeskError::Scope("the difference is between other scopes"));
+            return Err(DeskError::Outside(Beyond::Other));
         }
         let message = Self::message(case, self.before, self.after);
         key.verify(&message, &self.signature).map_err(|_| DeskError::Signature)
@@ -210,6 +315,10 @@ pub fn changes(before: &Scope, after: &Scope) -> Vec<String> {
     line("from", crate::time::utc(before.from), crate::time::utc(after.from));
     line("until", crate::time::utc(before.until), crate::time::utc(after.until));
     line("categories", words(before), words(after));
+    let fields =
+        |scope: &Scope| scope.fields.iter().map(|one| one.word()).collect::<Vec<_>>().join(", ");
+    line("form", before.form.word().to_owned(), after.form.word().to_owned());
+    line("fields", fields(before), fields(after));
     line("correspondents", list(&before.correspondents), list(&after.correspondents));
     line("message ids", list(&before.message_ids), list(&after.message_ids));
     out

@@ -1,7 +1,8 @@
 //! Non-disclosure orders: a duty of secrecy with a basis, an issuer and an end.
 //!
-//! Invariant: while one binds, what the log shows of the case is sealed leaves, each naming the
-//! day by which it will be opened; the order's own end is never overstepped in silence.
+//! Invariant: while one binds, what the log is given of the case is sealed leaves, each naming the
+//! day by which it will be opened; the order's own end is never overstepped in silence. Whether
+//! a demand is secret is said when it is entered: its first leaf cannot be hidden later.
 //! Refs: specs/log-entry.md §7; design §5.
 
 use custody::leaf::SEALED_SECONDS_MAX;
@@ -22,6 +23,27 @@ pub struct NonDisclosureOrder {
     /// When counsel looks at it again.
     #[serde(with = "crate::octets::time")]
     pub review: Timestamp,
+}
+
+/// What a demand says of secrecy: one or the other, never by silence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecrecyStated {
+    /// The paper imposes none.
+    None,
+    /// It came with this order.
+    Order(NonDisclosureOrder),
+}
+
+impl SecrecyStated {
+    /// The order, if there is one.
+    #[must_use]
+    pub const fn order(&self) -> Option<&NonDisclosureOrder> {
+        match self {
+            Self::None => None,
+            Self::Order(order) => Some(order),
+        }
+    }
 }
 
 impl NonDisclosureOrder {

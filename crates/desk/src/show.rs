@@ -4,6 +4,7 @@
 //! that cannot be computed is not shown as met.
 //! Refs: design §7; Regulation (EEC, Euratom) 1182/71.
 
+use crate::approval::facts_text;
 use crate::case::{Case, State};
 use crate::command::Answer;
 use crate::demand::Demand;
@@ -88,6 +89,8 @@ pub struct FileEntry {
     pub what: String,
     /// Where in the log, if it is there.
     pub log_index: Option<u64>,
+    /// Whether its leaf there was written in clear.
+    pub in_clear: bool,
 }
 
 /// A case's file.
@@ -104,6 +107,11 @@ pub struct CaseFile {
     /// The account, if it is held here.
     #[serde(with = "crate::octets::maybe")]
     pub account: Option<AccountId>,
+    /// The facts as they are now, in the one text that officers confirm: a [`law::Facts`].
+    pub facts: String,
+    /// Who entered them, or checked the sender: none of these signs second.
+    #[serde(with = "crate::octets::list")]
+    pub entered_by: Vec<PersonId>,
     /// The opinion in plain text.
     pub opinion: Option<String>,
     /// Counsel's decision, in a word.
@@ -210,7 +218,8 @@ impl Desk {
             at: *at,
             by: *by,
             what: (*what).to_owned(),
-            log_index: case.logged.get(event).copied(),
+            log_index: case.logged.get(event).map(|at| at.index),
+            in_clear: case.logged.get(event).is_some_and(|at| !at.sealed),
         };
         let production = case.production.as_ref();
         let letters = case.letters.iter().copied();
@@ -219,6 +228,8 @@ impl Desk {
             demand: case.demand.clone(),
             document: case.document,
             account: case.account,
+            facts: facts_text(&case.facts)?,
+            entered_by: case.entered_by.iter().copied().collect(),
             opinion: case.opinion.as_ref().map(law::Assessment::explain),
             decision: decided.map(|decided| decided.outcome.word().to_owned()),
             reason: decided.and_then(|decided| decided.reason.clone()),

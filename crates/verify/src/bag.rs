@@ -23,6 +23,16 @@ const TAG_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Written after the tag manifests, and so not in them (specs/production.md §1).
 const AFTER: [&str; 3] = ["manifest.sig", "receipt.json", "log-proof.txt"];
 const TAG_MANIFESTS: [&str; 2] = ["tagmanifest-sha256.txt", "tagmanifest-sha512.txt"];
+/// In the tag manifests, and nothing else is: a program that unpacks bags follows a `fetch.txt`.
+const TAGS: [&str; 7] = [
+    "bag-info.txt",
+    "bagit.txt",
+    "custody.json",
+    "manifest-sha256.txt",
+    "manifest-sha512.txt",
+    "order.sha256",
+    "release.json",
+];
 const BLOCK: usize = 512;
 
 /// A production's files by path.
@@ -55,8 +65,18 @@ impl Bag {
         } else {
             octets
         };
+        Self::of_archive(archive)
+    }
+
+    /// Reads a bare tar archive.
+    pub(crate) fn of_archive(archive: Vec<u8>) -> anyhow::Result<Self> {
         let files = archived(&archive)?;
         Ok(Self { files, archive })
+    }
+
+    /// Whether there is such a file.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.files.contains_key(name)
     }
 
     /// The paths that begin with `prefix`.
@@ -66,15 +86,20 @@ impl Bag {
 
     /// A tag file or other small file.
     pub(crate) fn read(&self, name: &str) -> Result<Vec<u8>, String> {
+        self.octets(name, TAG_BYTES_MAX)
+    }
+
+    /// A file of at most `limit` octets.
+    pub(crate) fn octets(&self, name: &str, limit: usize) -> Result<Vec<u8>, String> {
         match self.files.get(name) {
             None => Err(format!("`{name}` is missing")),
             Some(Place::File(path)) => {
-                crate::input::octets(path, TAG_BYTES_MAX).map_err(|why| format!("{why:#}"))
+                crate::input::octets(path, limit).map_err(|why| format!("{why:#}"))
             }
             Some(Place::Archived(range)) => {
                 let octets = self.archive.get(range.clone()).unwrap_or_default();
-                if octets.len() > TAG_BYTES_MAX {
-                    return Err(format!("`{name}` is longer than {TAG_BYTES_MAX} octets"));
+                if octets.len() > limit {
+                    return Err(format!("`{name}` is longer than {limit} octets"));
                 }
                 Ok(octets.to_vec())
             }
@@ -131,7 +156,10 @@ impl Bag {
         let payload =
             self.listed(["manifest-sha256.txt", "manifest-sha512.txt"], names().filter(data))?;
         self.listed(TAG_MANIFESTS, names().filter(tag))?;
-        Ok(payload)
+        match names().filter(tag).find(|name| !TAGS.contains(name)) {
+            Some(extra) => Err(format!("`{extra}` has no place in a production")),
+            None => Ok(payload),
+        }
     }
 
     /// That both manifests list exactly these files with their hashes.
@@ -247,7 +275,12 @@ fn entry(header: &[u8]) -> Option<(String, usize)> {
         let field = header.get(range)?.split(|octet| *octet == 0).next()?;
         core::str::from_utf8(field).ok()
     };
-    let octal = |range: Range<usize>| u64::from_str_radix(text(range)?.trim(), 8).ok();
+    // Digits alone: where Rust reads a sign, GNU tar reads base 64.
+    let octal = |range: Range<usize>| {
+        let digits = text(range)?.trim_matches(' ');
+        let plain = digits.bytes().all(|digit| matches!(digit, b'0'..=b'7'));
+        u64::from_str_radix(digits, 8).ok().filter(|_| plain)
+    };
     let sum = header
         .iter()
         .enumerate()

@@ -59,6 +59,7 @@ pub(crate) fn describe(order: &OrderRecord, scope: &str) -> String {
         month => format!("{:04}-{:02}", 2000 + (month - 1) / 12, (month - 1) % 12 + 1),
     });
     let epochs: Vec<String> = epochs.collect();
+    let unopened = "none: nothing is opened for it".to_owned();
     let secret = order
         .secret_until
         .map_or_else(|| "none".to_owned(), |until| format!("until {}", utc(Timestamp(until))));
@@ -69,7 +70,7 @@ pub(crate) fn describe(order: &OrderRecord, scope: &str) -> String {
         ("Authority", plain(&order.authority)),
         ("Basis", plain(&order.basis)),
         ("Letters arrived", format!("from {} to before {}", utc(order.from), utc(order.until))),
-        ("Months opened", epochs.join(", ")),
+        ("Months opened", if order.opens_account() { epochs.join(", ") } else { unopened }),
         ("Kinds of record", kinds.join("; ")),
         ("In force", format!("{} to before {}", utc(order.not_before), utc(order.valid_until))),
         ("Non-disclosure", secret),

@@ -5,15 +5,17 @@
 //! Refs: specs/production.md §6.
 
 use crate::bag::Bag;
+use crate::clock::utc;
+use crate::contents;
 use crate::evidence;
 use crate::report::{Report, whole};
 use custody::leaf::Act;
-use custody::production::{CustodyRecord, ManifestSignature, ProducedRecord, manifest_digest};
+use custody::production::{CustodyRecord, ManifestSignature, manifest_digest};
 use custody::{FieldId, LeafReceipt, Logged, OrderRecord, ReleaseEvidence, TrustPolicy};
 use seal::mac::sha256;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use tlog::FUTURE_SECONDS_MAX;
-use vocab::{Digest, RecordKind};
+use vocab::Digest;
 
 /// Checks a production. `demand` is the demand as served, if the reader has it.
 pub(crate) fn check(bag: &Bag, trust: &TrustPolicy, demand: Option<&[u8]>) -> Report {
@@ -36,7 +38,8 @@ pub(crate) fn check(bag: &Bag, trust: &TrustPolicy, demand: Option<&[u8]>) -> Re
         return report;
     };
     let what = "The custody record is about this order, case and cell";
-    report.check(what, custody_matches(&record, &evidence, &order, trust));
+    let matches = custody_matches(&record, &evidence, &order, trust);
+    report.check(what, matches.and_then(|()| described(bag, &record, lengths.as_ref())));
     let what = match demand {
         Some(_) => "The order names the demand you have given",
         None => "The order names the demand whose SHA-256 is in `order.sha256`",
@@ -44,23 +47,14 @@ pub(crate) fn check(bag: &Bag, trust: &TrustPolicy, demand: Option<&[u8]>) -> Re
     report.check(what, demand_named(bag, &order, demand));
     let what = "The scope in the package is the approved one";
     report.check(what, scope_approved(bag, &order));
-    let what = format!(
-        "Every letter produced arrived from {} to before {}, and is in the index",
-        crate::clock::utc(order.from),
-        crate::clock::utc(order.until)
-    );
-    match &lengths {
-        Some(lengths) => {
-            report.check(what, within(bag, &order, &record, lengths));
-        }
-        None => report.skip(what),
-    }
+    let scoped = (&order, evidence.scope.as_str());
+    contents::check(&mut report, bag, scoped, &record, lengths.as_ref());
     let receipt = bag.json::<LeafReceipt>("receipt.json");
     let receipt = report.check("The receipt of the production can be read", receipt);
     if let Some(receipt) = receipt
         && let Some(logged) = evidence::receipt(&mut report, &receipt, trust)
     {
-        let what = "The log's entry names this order, scope, package and number of letters";
+        let what = "The log's entry names this order, scope, package and number of records";
         let digest = manifest.map(|manifest| manifest_digest(&manifest));
         let order_digest = OrderRecord::digest(&evidence.order);
         let named =
@@ -89,7 +83,7 @@ fn custody_matches(
     evidence: &ReleaseEvidence,
     order: &OrderRecord,
     trust: &TrustPolicy,
-) -> Result<(), &'static str> {
+) -> Result<(), String> {
     let rules = [
         (record.version == 1, "it is of another version"),
         (record.case == order.case, "it is about another case"),
@@ -97,10 +91,33 @@ fn custody_matches(
         (record.order == OrderRecord::digest(&evidence.order), "it is about another order"),
         (record.opened_at <= record.closed_at, "it was closed before it was opened"),
         (record.closed_at < order.valid_until, "it was closed after the order had ended"),
-        (!record.holders.is_empty(), "it names no holder"),
-        (record.produced <= record.opened, "more was produced than was opened"),
     ];
-    rules.into_iter().find(|(kept, _)| !kept).map_or(Ok(()), |(_, why)| Err(why))
+    if let Some((_, why)) = rules.into_iter().find(|(kept, _)| !kept) {
+        return Err(why.to_owned());
+    }
+    record.tally_fits(order).map_err(|why| why.to_string())
+}
+
+/// `bag-info.txt` says of the package what is true of it, and nothing else.
+fn described(
+    bag: &Bag,
+    record: &CustodyRecord,
+    lengths: Option<&BTreeMap<String, u64>>,
+) -> Result<(), String> {
+    let case = format!("External-Identifier: {}", record.case);
+    let day = utc(record.closed_at).split(' ').next().map(|day| format!("Bagging-Date: {day}"));
+    let size = lengths.map(|lengths| {
+        let octets = lengths.values().fold(0, |sum: u64, length| sum.saturating_add(*length));
+        format!("Payload-Oxum: {octets}.{}", lengths.len())
+    });
+    let cell = format!("Source-Organization: cell {}", record.cell);
+    let known = [Some(case.clone()), day, size, Some(cell)];
+    let text = String::from_utf8_lossy(&bag.read("bag-info.txt")?).into_owned();
+    let strange = text.lines().any(|line| !known.iter().flatten().any(|known| known == line));
+    if strange || text.lines().filter(|line| *line == case).count() != 1 {
+        return Err("`bag-info.txt` says something else".to_owned());
+    }
+    Ok(())
 }
 
 fn demand_named(bag: &Bag, order: &OrderRecord, demand: Option<&[u8]>) -> Result<(), String> {
@@ -123,63 +140,6 @@ fn scope_approved(bag: &Bag, order: &OrderRecord) -> Result<(), String> {
     } else {
         Err("`data/scope.json` is not the scope the order names".to_owned())
     }
-}
-
-/// The index against the files and the order's period.
-fn within(
-    bag: &Bag,
-    order: &OrderRecord,
-    record: &CustodyRecord,
-    lengths: &BTreeMap<String, u64>,
-) -> Result<(), String> {
-    let index: Vec<ProducedRecord> = bag.json("data/index.json")?;
-    let mut indexed = BTreeSet::new();
-    for line in &index {
-        if lengths.get(&line.file) != Some(&line.bytes) {
-            return Err(format!("`{}` is missing or has another length", line.file));
-        }
-        if !order.covers(line.arrived) {
-            return Err(format!("`{}` arrived outside the order's period", line.file));
-        }
-        named(line, order)?;
-        if !indexed.insert(line.file.as_str()) {
-            return Err(format!("`{}` is in the index twice", line.file));
-        }
-    }
-    let mut there = bag.under("data/eml/").chain(bag.under("data/records/"));
-    if let Some(extra) = there.find(|name| !indexed.contains(name)) {
-        return Err(format!("`{extra}` is not in the index"));
-    }
-    let known = |name: &&str| {
-        matches!(*name, "data/index.json" | "data/scope.json" | "data/redactions.json")
-    };
-    let extra = bag.under("data/").find(|name| !known(name) && !indexed.contains(name));
-    if let Some(extra) = extra {
-        return Err(format!("`{extra}` has no place in a production"));
-    }
-    if u64::try_from(index.len()) == Ok(record.produced) {
-        Ok(())
-    } else {
-        Err("the custody record tells another number".to_owned())
-    }
-}
-
-/// Whether the order names what this line says was produced: whole letters only where it opens
-/// the letters' bodies.
-fn named(line: &ProducedRecord, order: &OrderRecord) -> Result<(), String> {
-    let is_letter = line.file.starts_with("data/eml/");
-    let fits = match line.category.as_str() {
-        "content" => is_letter,
-        "traffic" | "identifying" | "subscriber" => !is_letter,
-        _ => false,
-    };
-    if !fits {
-        return Err(format!("`{}` is not what the index says it is", line.file));
-    }
-    if is_letter && !order.opens(RecordKind::LetterBody) {
-        return Err(format!("`{}` is content, and the order names none", line.file));
-    }
-    Ok(())
 }
 
 fn produced(

@@ -5,7 +5,7 @@
 //! Refs: specs/production.md; RFC 8493.
 
 use super::station::Cut;
-use super::{json, order_line};
+use super::{json, order_line, statement};
 use crate::time;
 use custody::production::{CustodyRecord, ManifestSignature};
 use custody::{LeafReceipt, OrderRecord, ReleaseEvidence, hex};
@@ -50,10 +50,17 @@ impl Bag {
             closed_at: cut.closed_at,
             holders: cut.tally.holders.iter().map(ToString::to_string).collect(),
             opened: cut.tally.opened,
-            produced: u64::try_from(cut.index.len()).map_err(|_| PackageError::TooMany)?,
+            produced: u64::try_from(cut.produced()).map_err(|_| PackageError::TooMany)?,
         };
         let written = |octets: Option<Vec<u8>>| octets.ok_or(PackageError::Records);
+        let statement = statement::write(&order, record.order, &cut);
         let mut payload = cut.files;
+        if let Some(text) = statement {
+            payload.insert("data/statement.txt".to_owned(), text.into_bytes());
+        }
+        if let Some(sealed) = cut.sealed {
+            payload.insert("data/inventory.json".to_owned(), written(json(&sealed.inventory))?);
+        }
         payload.insert("data/index.json".to_owned(), written(json(&cut.index))?);
         payload.insert("data/redactions.json".to_owned(), written(json(&cut.redactions))?);
         payload.insert("data/scope.json".to_owned(), evidence.scope.clone().into_bytes());

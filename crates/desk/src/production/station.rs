@@ -9,11 +9,13 @@
 //! Refs: specs/production.md §2; specs/release-evidence.md §8.
 
 use super::package::FILES_MAX;
-use crate::scope::Scope;
+use super::unopened::SealedPart;
+use crate::scope::{Scope, SubscriberField};
+use custody::ciphertext::NotReached;
 use custody::holder::Answer;
 use custody::opening::{NotCombined, NotOpened, Tally};
 use custody::production::ProducedRecord;
-use custody::{Opening, RecipientKey, Refused, ReleaseEvidence, TrustPolicy};
+use custody::{Logged, Opening, RecipientKey, Refused, ReleaseEvidence, TrustPolicy};
 use minicbor::Decode;
 use proto::message::{EnvelopeAddress, MessageView};
 use seal::age::Recipient;
@@ -21,6 +23,7 @@ use seal::blob::{self, BlobKey};
 use seal::escrow::Escrow;
 use seal::{OpenError, Secret};
 use serde::Serialize;
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use vocab::{LetterId, RecordKind, Row, Timestamp};
 use zeroize::Zeroizing;
@@ -52,6 +55,12 @@ pub enum StationError {
     /// What was opened is not what it should be.
     #[error("an opened record cannot be read")]
     Unreadable,
+    /// What the server says is held is not what the order names.
+    #[error("what is held is not what the order names")]
+    Held,
+    /// A sealed record that the order does not reach.
+    #[error("a sealed record cannot be handed out")]
+    NotReached(#[from] NotReached),
     /// No letter waits for this row.
     #[error("no letter waits for this text")]
     Unwanted,
@@ -85,7 +94,14 @@ struct Head {
     #[n(3)]
     rcpt_to: Vec<String>,
     #[n(5)]
-    view: MessageView,
+    parsed: Parsed,
+}
+
+/// The message as parsed at its arrival.
+#[derive(Decode)]
+struct Parsed {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    view: Vec<u8>,
 }
 
 /// A message row (specs/mail-rows.md); what the station needs of it.
@@ -143,21 +159,61 @@ pub struct Redaction {
     pub reason: String,
 }
 
+/// Where in the log the release is.
+pub(crate) struct LogPlace {
+    pub(crate) origin: String,
+    pub(crate) index: u64,
+}
+
+impl LogPlace {
+    pub(crate) fn of(logged: &Logged) -> Self {
+        Self { origin: logged.origin.clone(), index: logged.index }
+    }
+}
+
 /// What the station leaves when it closes.
 pub struct Cut {
     pub(crate) files: BTreeMap<String, Vec<u8>>,
     pub(crate) index: Vec<ProducedRecord>,
     pub(crate) redactions: Vec<Redaction>,
     pub(crate) tally: Tally,
+    pub(crate) scope: Scope,
+    pub(crate) place: LogPlace,
+    /// What is handed out sealed, if anything is.
+    pub(crate) sealed: Option<SealedPart>,
     pub(crate) opened_at: Timestamp,
     pub(crate) closed_at: Timestamp,
 }
 
 impl Cut {
-    /// How many letters are produced.
+    /// How many records are produced.
     #[must_use]
     pub fn produced(&self) -> usize {
-        self.index.len()
+        let sealed = self.sealed.as_ref().map_or(0, |sealed| sealed.inventory.len());
+        self.index.len().saturating_add(sealed)
+    }
+
+    /// Adds what the cell knows of the subscriber; it must be just what the scope names.
+    ///
+    /// # Errors
+    /// [`StationError::Held`].
+    pub fn with_subscriber(
+        mut self,
+        known: &BTreeMap<SubscriberField, Value>,
+    ) -> Result<Self, StationError> {
+        if !known.keys().eq(&self.scope.fields) {
+            return Err(StationError::Held);
+        }
+        if known.is_empty() {
+            return Ok(self);
+        }
+        let file = "data/records/subscriber.json".to_owned();
+        let octets = super::json(known).ok_or(StationError::Unreadable)?;
+        let bytes = u64::try_from(octets.len()).unwrap_or(u64::MAX);
+        let category = "subscriber".to_owned();
+        self.index.push(ProducedRecord { file: file.clone(), arrived: None, category, bytes });
+        self.files.insert(file, octets);
+        Ok(self)
     }
 }
 
@@ -165,6 +221,7 @@ impl Cut {
 pub struct Station {
     opening: Opening,
     scope: Scope,
+    place: LogPlace,
     letters: BTreeMap<LetterId, Letter>,
     bytes: u64,
     opened_at: Timestamp,
@@ -185,16 +242,12 @@ impl Station {
     ) -> Result<Self, StationError> {
         let scope = Scope::from_text(&evidence.scope).map_err(|_| StationError::Scope)?;
         let release = evidence.verify(trust, now)?;
-        let order = release.order();
-        // Officers sign both; the narrower would rule anyway, but they must say the same.
-        let same = (scope.account, scope.from, scope.until)
-            == (order.account, order.from, order.until)
-            && scope.kinds() == order.kinds;
-        if !same {
+        if !super::agree(&scope, release.order()) {
             return Err(StationError::Scope);
         }
+        let place = LogPlace::of(release.logged());
         let opening = release.open(key, escrows, answers, now)?;
-        Ok(Self { opening, scope, letters: BTreeMap::new(), bytes: 0, opened_at: now })
+        Ok(Self { opening, scope, place, letters: BTreeMap::new(), bytes: 0, opened_at: now })
     }
 
     /// The authority's age key as the server gave it, if it is the one the officers signed for.
@@ -202,9 +255,7 @@ impl Station {
     /// # Errors
     /// [`StationError::Recipient`].
     pub fn recipient(&self, text: &str) -> Result<Recipient, StationError> {
-        let signed = self.opening.order().authority.ends_with(&super::age_key(text));
-        let key = text.parse().ok().filter(|_| signed);
-        key.ok_or(StationError::Recipient)
+        super::recipient(text, self.opening.order())
     }
 
     /// Opens the head of a letter that is not folded yet. Its text, if wanted, lies under the
@@ -217,7 +268,9 @@ impl Station {
         let plain = Zeroizing::new(arrival.head);
         let head: Head = minicbor::decode(&plain).map_err(|_| StationError::Unreadable)?;
         let arrived = arrival.header.arrived;
-        let mut traffic = traffic(arrived, head.length, &head.view);
+        let view: MessageView =
+            minicbor::decode(&head.parsed.view).map_err(|_| StationError::Unreadable)?;
+        let mut traffic = traffic(arrived, head.length, &view);
         traffic.envelope_from = Some(head.mail_from);
         traffic.envelope_to = head.rcpt_to;
         let (length, key, body_row) = (head.length, arrival.body_key, row.0);
@@ -353,14 +406,16 @@ impl Station {
             };
             index.push(ProducedRecord {
                 file: file.clone(),
-                arrived: letter.arrived,
+                arrived: Some(letter.arrived),
                 category: category.to_owned(),
                 bytes: u64::try_from(octets.len()).unwrap_or(u64::MAX),
             });
             files.insert(file, octets);
         }
         let (opened_at, closed_at) = (self.opened_at, now);
-        Ok(Cut { files, index, redactions, tally, opened_at, closed_at })
+        let (scope, place) = (self.scope, self.place);
+        let sealed = None;
+        Ok(Cut { files, index, redactions, tally, scope, place, sealed, opened_at, closed_at })
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::world::{ACCOUNT, DAY, MONTH, NOW, PAPER, Who, World, checks, letter, scope};
 use bailiwick_desk::{
-    Answer, Choice, Command, Demand, DeskError, NonDisclosureOrder, Outcome, SealedKind, State,
+    Answer, Choice, Command, Demand, DeskError, Fault, NonDisclosureOrder, Outcome, SealedKind,
+    SecrecyStated, State,
 };
 use custody::{OrderRecord, RecipientKey};
 use law::{EnforcingAuthority, Fact, KeyHolder, NonDisclosure};
@@ -69,7 +70,7 @@ fn a_gag_that_is_a_fact_is_on_record_before_anything_is_logged() {
         until: None,
         review: Timestamp(NOW.0 + 30 * DAY),
     };
-    demand.secrecy = Some(order.clone());
+    demand.secrecy = Some(SecrecyStated::Order(order.clone()));
     world.receive(demand);
     // Nor is it slipped in later.
     let demand = world.demand();
@@ -77,7 +78,7 @@ fn a_gag_that_is_a_fact_is_on_record_before_anything_is_logged() {
     let facts = || facts(json!({ "gag": { "order": { "until": null } } }));
     let assess = Command::Assess { case, facts: facts() };
     assert!(matches!(world.ask(Who::Counsel, assess).unwrap_err(), DeskError::Demand(_)));
-    world.done(Who::Counsel, Command::Secrecy { case, order });
+    world.ask(Who::Counsel, Command::Secrecy { case, order }).unwrap();
     assert!(world.ask(Who::Counsel, Command::Assess { case, facts: facts() }).is_ok());
 }
 
@@ -125,7 +126,7 @@ fn who_holds_the_keys_is_not_the_clerks_to_say() {
         let case = verified(&mut world, demand);
         let assess = Command::Assess { case, facts: Map::new() };
         let refused = world.ask(Who::Counsel, assess).unwrap_err();
-        assert!(matches!(refused, DeskError::Facts(_)), "{refused}");
+        assert!(matches!(refused, DeskError::Keys(_)), "{refused}");
     }
 }
 
@@ -155,7 +156,10 @@ fn a_call_before_the_demand_confirms_nothing() {
         call.at = Timestamp(NOW.0 - 30 * DAY);
     }
     let verify = Command::Verify { case, checks, facts: Map::new() };
-    assert!(matches!(world.ask(Who::Clerk, verify).unwrap_err(), DeskError::Facts(_)));
+    assert!(matches!(
+        world.ask(Who::Clerk, verify).unwrap_err(),
+        DeskError::Demand(Fault::CallBack)
+    ));
     assert_eq!(world.desk.state(case), Some(State::Received));
 }
 

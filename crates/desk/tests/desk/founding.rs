@@ -1,7 +1,7 @@
 //! The cases the house was founded on, each as a whole case at the desk.
 
 use crate::world::{Who, World, checks, facts};
-use bailiwick_desk::{Answer, Choice, Command, Demand, DeskError, Outcome, State};
+use bailiwick_desk::{Answer, Choice, Command, Demand, DeskError, Outcome, SecrecyStated, State};
 use custody::{FieldId, Leaf};
 use law::{Assessment, Decision, Fact};
 use serde_json::{Map, Value};
@@ -18,7 +18,7 @@ fn enter(world: &mut World, file: &str) -> CaseId {
         identifiers: vec![],
         period: None,
         facts,
-        secrecy: None,
+        secrecy: Some(SecrecyStated::None),
         rehearsal: true,
     };
     let paper = format!("the paper of {file}").into_bytes();

@@ -3,10 +3,14 @@
 #![expect(clippy::indexing_slicing, reason = "a test stops at the first surprise")]
 
 mod attacks;
+mod cures;
+mod facts;
 mod founding;
 mod officers;
 mod papers;
+mod preserving;
 mod production;
 mod releases;
 mod tables;
+mod unopened;
 mod world;

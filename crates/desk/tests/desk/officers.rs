@@ -44,6 +44,44 @@ fn a_command_is_good_once() {
 }
 
 #[test]
+fn what_changed_something_is_good_once_also_after_a_restart() {
+    let mut world = World::new();
+    let demand = world.demand();
+    let case = world.receive(demand);
+    let until = Some(Timestamp(NOW.0 + 86_400));
+    // Of one event, of two events with a batch of others between, of a row of the register.
+    let preserve = world.sign(Who::Clerk, &Command::Preserve { case, until });
+    let enrol = Command::EnrolAuthority {
+        name: "a court".into(),
+        place: "fr".parse().unwrap(),
+        recipient: world.authority.recipient().to_string(),
+        number_from: "a printed directory".into(),
+        called_back: world.now,
+    };
+    let enrol = world.sign(Who::Clerk, &enrol);
+    let (document, account) = (b"another paper".to_vec(), None);
+    let receive = Command::Receive { demand: Box::new(world.demand()), document, account };
+    let receive = world.sign(Who::Clerk, &receive);
+    for signed in [&preserve, &enrol, &receive] {
+        world.desk.carry_out(signed, None, world.now).unwrap();
+    }
+    let cases = |world: &World| world.desk.tally(world.now).0;
+    assert_eq!(cases(&world), 2);
+    for wait in [0, 1, 300] {
+        world.reopen();
+        let now = Timestamp(world.now.0 + wait);
+        for signed in [&preserve, &enrol, &receive] {
+            let refused = world.desk.carry_out(signed, None, now).unwrap_err();
+            assert!(matches!(refused, DeskError::Repeated), "{refused}");
+        }
+    }
+    assert_eq!(cases(&world), 2);
+    // Signed anew it is another command.
+    let again = world.sign(Who::Clerk, &Command::Preserve { case, until });
+    world.desk.carry_out(&again, None, world.now).unwrap();
+}
+
+#[test]
 fn who_left_commands_nothing() {
     let mut world = World::new();
     let staff = Staff {

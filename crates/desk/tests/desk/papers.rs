@@ -91,7 +91,7 @@ fn preserving_opens_nothing_and_ends_by_two_persons() {
     let demand = world.demand();
     let case = world.receive(demand);
     let until = Timestamp(world.now.0 + 60 * DAY);
-    world.done(Who::Clerk, Command::Preserve { case, until });
+    world.done(Who::Clerk, Command::Preserve { case, until: Some(until) });
     let delete = store::Batch::new(ACCOUNT)
         .delete(RecordKind::LetterHead, row)
         .delete(RecordKind::LetterBody, row);
@@ -105,10 +105,10 @@ fn preserving_opens_nothing_and_ends_by_two_persons() {
     assert!(before.preserved_rows.unwrap() > 2);
     // Renewed, it keeps what it kept.
     let later = Timestamp(until.0 + 30 * DAY);
-    world.done(Who::Counsel, Command::Preserve { case, until: later });
+    world.done(Who::Counsel, Command::Preserve { case, until: Some(later) });
     assert_eq!(file(&mut world).line.preserved_until, Some(later));
     let too_long = Timestamp(world.now.0 + 367 * DAY);
-    assert!(world.ask(Who::Clerk, Command::Preserve { case, until: too_long }).is_err());
+    assert!(world.ask(Who::Clerk, Command::Preserve { case, until: Some(too_long) }).is_err());
     world.done(Who::Clerk, Command::EndPreservation { case });
     let again = world.ask(Who::Clerk, Command::EndPreservation { case });
     assert!(matches!(again.unwrap_err(), DeskError::OnePerson(_)));
@@ -122,7 +122,7 @@ fn a_preservation_that_ran_out_ends_by_one() {
     let demand = world.demand();
     let case = world.receive(demand);
     let until = Timestamp(world.now.0 + DAY);
-    world.done(Who::Clerk, Command::Preserve { case, until });
+    world.done(Who::Clerk, Command::Preserve { case, until: Some(until) });
     world.now = until;
     world.done(Who::Clerk, Command::EndPreservation { case });
     let none = world.ask(Who::Clerk, Command::EndPreservation { case });

@@ -15,10 +15,10 @@ use seal::mac::{sha256, sha512};
 use std::collections::BTreeMap;
 use vocab::{CaseId, Custody, DataCategory, RecordKind, Row, Timestamp};
 
-const SECRET: &str = "the sturgeon is in the bathtub";
+pub(crate) const SECRET: &str = "the sturgeon is in the bathtub";
 
 /// Three letters in October, one of them folded; one in September, one in November.
-fn letters(world: &mut World) {
+pub(crate) fn letters(world: &mut World) {
     let inside = Timestamp(begins(MONTH).0 + DAY);
     let first = world.arrive(inside, &letter("bob@us.example", "first letter", SECRET));
     world.arrive(
@@ -44,7 +44,7 @@ pub(crate) fn rows(world: &mut World, case: CaseId, kind: SealedKind) -> Vec<(Ro
     }
 }
 
-fn body(world: &mut World, case: CaseId, row: Row) -> Vec<u8> {
+pub(crate) fn body(world: &mut World, case: CaseId, row: Row) -> Vec<u8> {
     let mut out = Vec::new();
     loop {
         let from = u64::try_from(out.len()).unwrap();
@@ -60,7 +60,7 @@ fn body(world: &mut World, case: CaseId, row: Row) -> Vec<u8> {
     }
 }
 
-fn released(
+pub(crate) fn released(
     world: &mut World,
     case: CaseId,
     key: RecipientKey,
@@ -118,7 +118,7 @@ fn listed(files: &BTreeMap<String, Vec<u8>>, manifest: &str) -> BTreeMap<String,
 }
 
 /// RFC 8493 §3: complete and valid.
-fn bag_is_valid(files: &BTreeMap<String, Vec<u8>>) {
+pub(crate) fn bag_is_valid(files: &BTreeMap<String, Vec<u8>>) {
     for (prefix, is_payload) in [("manifest", true), ("tagmanifest", false)] {
         let (short, long) = (
             listed(files, &format!("{prefix}-sha256.txt")),
@@ -281,7 +281,7 @@ fn a_preserved_letter_is_produced_though_its_owner_deleted_it() {
     letters(&mut world);
     let case = world.decided();
     let until = Timestamp(world.now.0 + 60 * DAY);
-    world.done(Who::Clerk, Command::Preserve { case, until });
+    world.done(Who::Clerk, Command::Preserve { case, until: Some(until) });
     let mut batch = store::Batch::new(ACCOUNT);
     for row in [2, 3] {
         batch = batch.delete(RecordKind::LetterHead, Row(row));
@@ -305,7 +305,7 @@ fn a_letter_in_two_forms_is_produced_once() {
     letters(&mut world);
     let case = world.decided();
     let until = Timestamp(world.now.0 + 60 * DAY);
-    world.done(Who::Clerk, Command::Preserve { case, until });
+    world.done(Who::Clerk, Command::Preserve { case, until: Some(until) });
     world.fold(Row(2));
     let key = world.logged(case);
     world.gather(case, 3, 2);
@@ -324,7 +324,7 @@ fn a_letter_in_two_forms_is_produced_once() {
 }
 
 #[test]
-fn an_account_in_custody_sealed_has_no_order() {
+fn an_account_in_custody_sealed_is_never_opened() {
     let mut world = World::with(Custody::Sealed);
     let demand = world.demand();
     let case = world.receive(demand);

@@ -4,8 +4,8 @@ use crate::world::{DAY, NOW, Who, World, facts, scope};
 use bailiwick_desk::production::package::Bag;
 use bailiwick_desk::production::station::{Station, StationError};
 use bailiwick_desk::{
-    Answer, Choice, Command, DeskError, NonDisclosureOrder, Outcome, Scope, ScopeDiff, State,
-    UserNotice,
+    Answer, Choice, Command, DeskError, Fault, NonDisclosureOrder, Outcome, Scope, ScopeDiff,
+    SecrecyStated, State, UserNotice,
 };
 use custody::leaf::Act;
 use custody::production::CustodyRecord;
@@ -96,7 +96,8 @@ fn a_forged_approval_is_refused() {
     let mut renamed = world.approval(Who::Approver, custody::Role::Counsel, &order);
     renamed.person = Who::Counsel.person();
     for forged in [wrong, elsewhere, renamed] {
-        let refused = world.ask(Who::Counsel, Command::Approve { case, approval: forged });
+        let approve = world.approval_of(Who::Counsel, case, forged);
+        let refused = world.ask(Who::Counsel, approve);
         assert!(matches!(refused.unwrap_err(), DeskError::Signature));
     }
     // In an office the person does not hold, and before its time.
@@ -104,12 +105,14 @@ fn a_forged_approval_is_refused() {
     assert!(matches!(refused, DeskError::Office), "{refused}");
     let mut early = approval.clone();
     early.at = Timestamp(world.now.0 + DAY);
-    let refused = world.ask(Who::Counsel, Command::Approve { case, approval: early });
+    let approve = world.approval_of(Who::Counsel, case, early);
+    let refused = world.ask(Who::Counsel, approve);
     assert!(matches!(refused.unwrap_err(), DeskError::Office));
     // The approver does not sign first.
     let refused = world.approve(case, Who::Approver, custody::Role::Approver, &order).unwrap_err();
     assert!(matches!(refused, DeskError::Lacks(_)), "{refused}");
-    world.ask(Who::Counsel, Command::Approve { case, approval }).unwrap();
+    let approve = world.approval_of(Who::Counsel, case, approval);
+    world.ask(Who::Counsel, approve).unwrap();
 }
 
 #[test]
@@ -205,7 +208,7 @@ fn an_unauthenticated_sender_gets_nothing() {
     let mut typed = serde_json::Map::new();
     typed.insert("authenticated".into(), true.into());
     let refused = world.ask(Who::Clerk, Command::Assess { case, facts: typed }).unwrap_err();
-    assert!(matches!(refused, DeskError::Facts(_)), "{refused}");
+    assert!(matches!(refused, DeskError::Demand(Fault::Authenticated)), "{refused}");
     let opinion = world.assess(case);
     assert!(!opinion.parts.iter().any(|part| part.opinion.produces()), "{opinion}");
     let (outcome, scope) = (Outcome::Comply, Some(scope()));
@@ -297,7 +300,7 @@ fn under_a_non_disclosure_order_every_leaf_is_sealed_until_its_end() {
         review: Timestamp(NOW.0 + 30 * DAY),
     };
     let mut demand = world.demand();
-    demand.secrecy = Some(order.clone());
+    demand.secrecy = Some(SecrecyStated::Order(order.clone()));
     let before = world.leaves.len();
     let case = world.receive(demand);
     world.verify(case);
@@ -318,7 +321,8 @@ fn under_a_non_disclosure_order_every_leaf_is_sealed_until_its_end() {
     // A renewal says which leaf stays sealed.
     let later = Some(Timestamp(until.0 + 30 * DAY));
     let renewed = NonDisclosureOrder { until: later, ..order };
-    world.done(Who::Counsel, Command::Secrecy { case, order: renewed });
+    let answer = world.ask(Who::Counsel, Command::Secrecy { case, order: renewed }).unwrap();
+    assert_eq!(answer, Answer::Secret { in_clear: vec![] });
     let (_, opening) = world.leaves.last().unwrap();
     assert_eq!(opening.value(FieldId::ACT), Some(&[Act::SecrecyRenewed.tag()][..]));
     assert_eq!(opening.number(FieldId::INDEX), Some(u64::try_from(before).unwrap()));
@@ -427,7 +431,8 @@ fn a_crash_before_the_log_loses_no_leaf() {
         [(Who::Counsel, custody::Role::Counsel), (Who::Approver, custody::Role::Approver)]
     {
         let approval = world.approval(who, role, &order);
-        world.ask_only(who, &Command::Approve { case, approval }).unwrap();
+        let approve = world.approval_of(who, case, approval);
+        world.ask_only(who, &approve).unwrap();
     }
     assert_eq!(world.desk.state(case), Some(State::Approved));
     world.reopen();

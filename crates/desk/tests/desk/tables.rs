@@ -3,8 +3,8 @@
 use crate::world::{ACCOUNT, DAY, PAPER, Who, World, checks, scope};
 use bailiwick_desk::case::TABLE;
 use bailiwick_desk::{
-    Answer, Choice, Command, DeskError, NonDisclosureOrder, Outcome, Role, ScopeDiff, SealedKind,
-    State, UserNotice, Verb,
+    Answer, Choice, Command, DeskError, FactsConfirmed, NonDisclosureOrder, Outcome, Role,
+    ScopeDiff, SealedKind, State, UserNotice, Verb,
 };
 use custody::RecipientKey;
 use custody::production::CustodyRecord;
@@ -86,6 +86,7 @@ fn to_release(world: &World, case: CaseId) -> Vec<Command> {
         Command::Receive { demand, document, account: Some(ACCOUNT) },
         Command::Verify { case, checks: checks(), facts: Map::new() },
         Command::Assess { case, facts: Map::new() },
+        Command::Correct { case, facts: Map::new(), why: why() },
         Command::Decide { case, choice: choice(Outcome::Comply) },
         Command::Decide { case, choice: choice(Outcome::Refuse) },
         Command::Decide { case, choice: choice(Outcome::Clarify) },
@@ -94,12 +95,14 @@ fn to_release(world: &World, case: CaseId) -> Vec<Command> {
         Command::Approve {
             case,
             approval: world.approval(Who::Counsel, custody::Role::Counsel, b""),
+            facts: FactsConfirmed { facts: Digest([0; 32]), signature: [0; 64] },
         },
         Command::Return { case, why: why() },
         Command::Holders { case },
         Command::Share { case, answer },
         Command::HolderRefused { case, holder, why: why() },
         Command::Release { case },
+        Command::Held { case },
         Command::Sealed { case, kind: SealedKind::Head, from: 0 },
         Command::Body { case, row: 1, from: 0 },
         Command::Produce { case, tag_manifest: vec![], record },
@@ -118,7 +121,7 @@ fn beside(world: &World, case: CaseId) -> Vec<Command> {
         Command::Appeal { case, court: why() },
         Command::Withdraw { case, why: why() },
         Command::Close { case },
-        Command::Preserve { case, until },
+        Command::Preserve { case, until: Some(until) },
         Command::EndPreservation { case },
         Command::Secrecy { case, order },
         Command::Notice { case, notice: UserNotice::Planned { on: until } },
@@ -239,7 +242,8 @@ fn release(world: &mut World, case: CaseId, state: State) {
     let order = world.prepare(case, &key);
     world.approve(case, Who::Counsel, custody::Role::Counsel, &order).unwrap();
     let approval = world.approval(Who::Approver, custody::Role::Approver, &order);
-    world.ask_only(Who::Approver, &Command::Approve { case, approval }).unwrap();
+    let approve = world.approval_of(Who::Approver, case, approval);
+    world.ask_only(Who::Approver, &approve).unwrap();
     if state != State::Approved {
         world.publish();
     }
@@ -259,12 +263,13 @@ fn every_state_refuses_what_it_does_not_allow_and_says_what_it_does() {
                 continue;
             }
             let refused = world.ask_only(whose(command), command).unwrap_err();
-            let DeskError::State { state: at, allowed } = refused else {
+            let DeskError::State { state: at, verb: asked } = refused else {
                 panic!("{state} {verb}: {refused}");
             };
-            assert_eq!(at, *state);
-            assert!(!allowed.contains(&verb.word()));
-            assert_eq!(allowed.len(), state.allows().count());
+            assert_eq!((at, asked), (*state, verb));
+            let said: Vec<&str> = state.allows().map(Verb::word).collect();
+            assert!(!said.contains(&verb.word()));
+            assert!(refused.to_string().ends_with(&said.join(", ")), "{refused}");
         }
         assert_eq!(world.desk.state(case), Some(*state), "nothing changed");
     }

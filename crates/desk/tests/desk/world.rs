@@ -2,8 +2,9 @@
 //! witnesses, and an account with letters.
 
 use bailiwick_desk::{
-    Answer, CallBack, Choice, Command, Demand, Desk, DeskError, DeskOptions, Outcome, Period, Role,
-    Scope, SenderChecks, Signed, Staff,
+    Answer, CallBack, CaseFile, Choice, Command, Demand, Desk, DeskError, DeskOptions,
+    FactsConfirmed, LoggedAt, Outcome, Period, Role, Scope, SecrecyStated, SenderChecks, Signed,
+    Staff,
 };
 use custody::cell::CellKeys;
 use custody::holder::{HolderSide, examine_guard, examine_trustee};
@@ -13,7 +14,6 @@ use custody::{
 };
 use law::{Facts, Packs};
 use minicbor::Encode;
-use proto::message::MessageView;
 use seal::age::Identity;
 use seal::blob::BlobKey;
 use seal::epoch::begins;
@@ -22,6 +22,7 @@ use seal::holder::{Holder, HolderKey};
 use seal::letter::{Chain, LetterSealer};
 use seal::mac::sha256;
 use seal::row::RowKeys;
+use seal::run::Run;
 use seal::sign::SigningKey;
 use seal::slot::Scope as SlotScope;
 use seal::{Entropy, Secret};
@@ -30,8 +31,8 @@ use std::sync::{Arc, Mutex};
 use store::{Batch, Options, Store};
 use tlog::{Cosigner, Log, NoteSigner, TlogProof};
 use vocab::{
-    AccountId, CaseId, CellId, Custody, DataCategory, Epoch, HolderId, LetterId, ModSeq, PersonId,
-    RecordKind, Row, Timestamp,
+    AccountId, CaseId, CellId, Custody, DataCategory, Digest, Epoch, HolderId, LetterId, ModSeq,
+    PersonId, RecordKind, Row, Timestamp,
 };
 
 /// 2026-09-15, when the account is made.
@@ -248,6 +249,11 @@ impl World {
         self.desk = desk(&self.store, &self.cell_keys, &self.chance);
     }
 
+    /// The cell's own rows, as the running cell writes them.
+    pub(crate) fn cell_rows(&self) -> RowKeys {
+        self.cell_keys.rows().unwrap()
+    }
+
     pub(crate) fn key(&self, who: Who) -> &SigningKey {
         &self.keys[&who]
     }
@@ -282,7 +288,8 @@ impl World {
             let index = sequenced.first;
             self.write(sequenced);
             self.leaves.push((leaf, written.opening));
-            self.desk.record_logged(unlogged.event, index, self.now).unwrap();
+            let at = LoggedAt { index, sealed: unlogged.open_by.is_some() };
+            self.desk.record_logged(unlogged.event, at, self.now).unwrap();
         }
     }
 
@@ -345,7 +352,7 @@ impl World {
             mail_from: "bounce@us.example".into(),
             rcpt_to: vec!["alice@ie.example".into()],
             received: arrived.0,
-            view,
+            parsed: Parsed { view: minicbor::to_vec(&view).unwrap() },
             verdicts: String::new(),
             junk: false,
         };
@@ -355,7 +362,8 @@ impl World {
         let row = Row(self.chain.sequence + 1);
         let id = LetterId([u8::try_from(row.0).unwrap(); 16]);
         let chance = self.chance.as_ref();
-        let mut sealer = LetterSealer::begin(id, arrived, &to, chance, &mut body).unwrap();
+        let step = Run::begin(&to, chance).unwrap().step().unwrap();
+        let mut sealer = LetterSealer::begin(id, arrived, step, chance, &mut body).unwrap();
         sealer.push(message, &mut body).unwrap();
         let closed = sealer.close(&minicbor::to_vec(&head).unwrap(), &mut body).unwrap();
         let ingest = self.cell_keys.ingest().unwrap();
@@ -388,10 +396,12 @@ impl World {
         let epoch = keys.epoch(header.epoch, header.version).unwrap();
         let opened = seal::letter::open_head(&record, epoch).unwrap();
         let head: ReadHead = minicbor::decode(&opened.head).unwrap();
-        let view = minicbor::to_vec(&head.view).unwrap();
         let size = u32::try_from(head.length).unwrap();
-        let message =
-            message_row((head.received, size, row.0), (header.letter, &opened.body_key), &view);
+        let message = message_row(
+            (head.received, size, row.0),
+            (header.letter, &opened.body_key),
+            &head.parsed.view,
+        );
         let keys = RowKeys::of_epoch(epoch).unwrap();
         let at = Row(1000 + row.0);
         let sealed =
@@ -401,6 +411,13 @@ impl World {
             .delete(RecordKind::LetterHead, row);
         self.store.append().commit_blocking(batch).unwrap();
     }
+}
+
+/// specs/mail-rows.md §2; the station reads no more of it.
+#[derive(Encode, minicbor::Decode)]
+struct Parsed {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    view: Vec<u8>,
 }
 
 /// specs/mail-rows.md §2.
@@ -417,7 +434,7 @@ struct Head {
     #[n(4)]
     received: u64,
     #[n(5)]
-    view: MessageView,
+    parsed: Parsed,
     #[n(6)]
     verdicts: String,
     #[n(7)]
@@ -431,7 +448,7 @@ struct ReadHead {
     #[n(4)]
     received: u64,
     #[n(5)]
-    view: MessageView,
+    parsed: Parsed,
 }
 
 /// specs/mail-rows.md §4.
@@ -480,6 +497,8 @@ pub(crate) fn scope() -> Scope {
         from: begins(MONTH),
         until: begins(Epoch(MONTH.0 + 1)),
         categories: vec![DataCategory::Traffic, DataCategory::Content],
+        form: bailiwick_desk::Form::Opened,
+        fields: vec![],
         correspondents: vec![],
         message_ids: vec![],
     }
@@ -515,7 +534,7 @@ impl World {
             identifiers: vec!["alice@ie.example".into()],
             period: Some(Period { from: begins(MONTH), until: begins(Epoch(MONTH.0 + 1)) }),
             facts,
-            secrecy: None,
+            secrecy: Some(SecrecyStated::None),
             rehearsal: false,
         }
     }
@@ -583,7 +602,23 @@ impl World {
         order: &[u8],
     ) -> Result<Answer, DeskError> {
         let approval = self.approval(who, role, order);
-        self.ask(who, Command::Approve { case, approval })
+        let approve = self.approval_of(who, case, approval);
+        self.ask(who, approve)
+    }
+
+    /// The command to approve, with the officer's word on the facts as `show` gives them.
+    pub(crate) fn approval_of(&mut self, who: Who, case: CaseId, approval: Approval) -> Command {
+        let (file, key) = (self.file(case), self.key(who));
+        let order = file.order.unwrap_or(Digest([0; 32]));
+        let facts = FactsConfirmed::sign(case, order, &file.facts, key);
+        Command::Approve { case, approval, facts }
+    }
+
+    pub(crate) fn file(&mut self, case: CaseId) -> CaseFile {
+        match self.ask_only(Who::Auditor, &Command::Show { case }) {
+            Ok(Answer::File { file }) => *file,
+            other => panic!("{other:?}"),
+        }
     }
 
     /// A case approved and in the log, and the station's key.

@@ -5,8 +5,9 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod unopened;
 #[expect(dead_code, reason = "custody's own tests use more of this world")]
-#[path = "../../custody/tests/custody/world.rs"]
+#[path = "../../../custody/tests/custody/world.rs"]
 mod world;
 
 use custody::holder::{ask_guard, ask_trustee};
@@ -23,7 +24,7 @@ use tempfile::TempDir;
 use vocab::{CaseId, Digest, Timestamp};
 use world::{DAY, MONTH, NOW, SCOPE, World};
 
-const DEMAND: &[u8] = b"the demand as served";
+pub(crate) const DEMAND: &[u8] = b"the demand as served";
 
 /// The program's exit status and everything it said.
 fn run(arguments: &[&str]) -> (i32, String) {
@@ -34,8 +35,9 @@ fn run(arguments: &[&str]) -> (i32, String) {
 }
 
 type Kinds = Box<dyn Fn(&mut Vec<u16>)>;
+pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
-struct Trial {
+pub(crate) struct Trial {
     world: World,
     folder: TempDir,
     /// Changes the kinds of record that orders name.
@@ -80,7 +82,7 @@ impl Trial {
 
     /// A production's files, made as the desk makes them but for what `change` changes before
     /// the manifests are written.
-    fn production(&mut self, change: &dyn Fn(&mut Parts)) -> BTreeMap<String, Vec<u8>> {
+    fn production(&mut self, change: &dyn Fn(&mut Parts)) -> Files {
         let (order, evidence) = self.release();
         let letter = b"From: alice@ie.example\r\n\r\nText.\r\n".to_vec();
         let record = CustodyRecord {
@@ -96,50 +98,53 @@ impl Trial {
         };
         let index = vec![ProducedRecord {
             file: "data/eml/000001.eml".to_owned(),
-            arrived: Timestamp(begins(MONTH).0 + DAY),
+            arrived: Some(Timestamp(begins(MONTH).0 + DAY)),
             category: "content".to_owned(),
             bytes: letter.len() as u64,
         }];
         let mut parts = Parts { record, evidence, index, scope: SCOPE.to_owned() };
         change(&mut parts);
-        let mut files = BTreeMap::new();
+        let payload = BTreeMap::from([("data/eml/000001.eml".to_owned(), letter)]);
+        self.package(&order, &parts, payload)
+    }
+
+    /// A package of this payload, index and scope, signed and logged.
+    fn package(&mut self, order: &OrderRecord, parts: &Parts, payload: Files) -> Files {
+        let mut files = payload;
         let mut add = |name: &str, octets: Vec<u8>| files.insert(name.to_owned(), octets);
         add("bagit.txt", b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n".to_vec());
         add("bag-info.txt", format!("External-Identifier: {}\n", order.case).into_bytes());
-        add("data/eml/000001.eml", letter);
         add("data/index.json", serde_json::to_vec(&parts.index).unwrap());
         add("data/scope.json", parts.scope.clone().into_bytes());
         add("data/redactions.json", b"[]".to_vec());
         add("order.sha256", format!("{}  demand\n", order.demand).into_bytes());
         add("custody.json", serde_json::to_vec(&parts.record).unwrap());
         add("release.json", serde_json::to_vec(&parts.evidence).unwrap());
-        for (prefix, payload) in [("", true), ("tag", false)] {
-            let (mut short, mut long) = (String::new(), String::new());
-            for (name, octets) in &files {
-                if name.starts_with("data/") == payload {
-                    short += &format!("{}  {name}\n", sha256(&[octets]));
-                    long += &format!("{}  {name}\n", custody::hex::encode(&sha512(&[octets])));
-                }
-            }
-            files.insert(format!("{prefix}manifest-sha256.txt"), short.into_bytes());
-            files.insert(format!("{prefix}manifest-sha512.txt"), long.into_bytes());
-        }
+        list(&mut files);
+        self.close(order, parts, files)
+    }
+
+    /// The same production with other files, listed, signed and logged again.
+    fn resigned(&mut self, mut files: Files) -> Files {
+        let written = |name: &str| name.contains("manifest-sha") || AFTER.contains(&name);
+        files.retain(|name, _| !written(name));
+        let evidence: ReleaseEvidence = serde_json::from_slice(&files["release.json"]).unwrap();
+        let record = serde_json::from_slice(&files["custody.json"]).unwrap();
+        let order = OrderRecord::decode(&evidence.order).unwrap();
+        let parts = Parts { record, evidence, index: vec![], scope: String::new() };
+        list(&mut files);
         self.close(&order, &parts, files)
     }
 
-    fn close(
-        &mut self,
-        order: &OrderRecord,
-        parts: &Parts,
-        mut files: BTreeMap<String, Vec<u8>>,
-    ) -> BTreeMap<String, Vec<u8>> {
+    fn close(&mut self, order: &OrderRecord, parts: &Parts, mut files: Files) -> Files {
         let manifest = files["tagmanifest-sha256.txt"].clone();
         let desk = SigningKey::from_seed(seal::Secret::copied(&[13; 32])).unwrap();
         let signature = ManifestSignature::sign(&manifest, &desk);
         let digest = OrderRecord::digest(&parts.evidence.order);
         let done = Timestamp(NOW.0 + 60);
         let package = manifest_digest(&manifest);
-        let draft = acts::produced(done, order.case, digest, order.scope, package, 1);
+        let count = parts.record.produced;
+        let draft = acts::produced(done, order.case, digest, order.scope, package, count);
         let receipt = self.world.log(draft, done);
         files.insert("manifest.sig".to_owned(), serde_json::to_vec(&signature).unwrap());
         files.insert("receipt.json".to_owned(), serde_json::to_vec(&receipt).unwrap());
@@ -147,7 +152,7 @@ impl Trial {
         files
     }
 
-    fn put(&self, folder: &str, files: &BTreeMap<String, Vec<u8>>) -> String {
+    fn put(&self, folder: &str, files: &Files) -> String {
         for (name, octets) in files {
             self.write(&format!("{folder}/{name}"), octets);
         }
@@ -155,14 +160,31 @@ impl Trial {
     }
 }
 
-struct Parts {
+const AFTER: [&str; 3] = ["manifest.sig", "receipt.json", "log-proof.txt"];
+
+/// Writes the manifests and the tag manifests.
+fn list(files: &mut Files) {
+    for (prefix, payload) in [("", true), ("tag", false)] {
+        let (mut short, mut long) = (String::new(), String::new());
+        for (name, octets) in &*files {
+            if name.starts_with("data/") == payload {
+                short += &format!("{}  {name}\n", sha256(&[octets]));
+                long += &format!("{}  {name}\n", custody::hex::encode(&sha512(&[octets])));
+            }
+        }
+        files.insert(format!("{prefix}manifest-sha256.txt"), short.into_bytes());
+        files.insert(format!("{prefix}manifest-sha512.txt"), long.into_bytes());
+    }
+}
+
+pub(crate) struct Parts {
     record: CustodyRecord,
     evidence: ReleaseEvidence,
     index: Vec<ProducedRecord>,
     scope: String,
 }
 
-fn assert_said(outcome: &(i32, String), status: i32, words: &str) {
+pub(crate) fn assert_said(outcome: &(i32, String), status: i32, words: &str) {
     assert!(
         outcome.0 == status && outcome.1.contains(words),
         "{words}: {}\n{}",
@@ -229,7 +251,7 @@ fn a_desk_that_signs_a_false_production_is_caught() {
             parts.record.closed_at = Timestamp(NOW.0 + 20 * DAY);
         }),
         ("outside the order's period", |parts| {
-            parts.index[0].arrived = Timestamp(begins(MONTH).0 + 11 * DAY);
+            parts.index[0].arrived = Some(Timestamp(begins(MONTH).0 + 11 * DAY));
         }),
         ("not the scope the order names", |parts| parts.scope = "{}".to_owned()),
         ("is not in the index", |parts| parts.index.clear()),
@@ -477,6 +499,78 @@ fn content_where_the_order_names_none_is_caught() {
 }
 
 #[test]
+fn the_package_describes_itself_truly_and_briefly() {
+    let mut trial = Trial::new();
+    let whole = trial.production(&|_| {});
+    let payload = whole.iter().filter(|(name, _)| name.starts_with("data/"));
+    let (count, octets) = payload.fold((0, 0), |(n, sum), (_, one)| (n + 1, sum + one.len()));
+    let case = String::from_utf8(whole["bag-info.txt"].clone()).unwrap();
+    let cell = trial.world.cell;
+    let full = format!(
+        "Source-Organization: cell {cell}\n{case}Bagging-Date: 2026-11-21\n\
+         Payload-Oxum: {octets}.{count}\n"
+    );
+    let words = "`bag-info.txt` says something else";
+    for (at, (text, status, words)) in [
+        (full.clone(), 0, "Every check passed."),
+        (full.replace("2026", "2027"), 1, words),
+        (full.replace("Oxum: ", "Oxum: 1"), 1, words),
+        (format!("{case}A letter's text\n"), 1, words),
+        (String::new(), 1, words),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut files = whole.clone();
+        files.insert("bag-info.txt".to_owned(), text.into_bytes());
+        let files = trial.resigned(files);
+        let bag = trial.put(&format!("info{at}"), &files);
+        assert_said(&trial.check("production", &bag, &[]), status, words);
+    }
+}
+
+#[test]
+fn a_record_of_traffic_holds_traffic_alone() {
+    let mut trial = Trial::new();
+    let bodies = vocab::RecordKind::LetterBody.table();
+    trial.kinds = Some(Box::new(move |kinds| kinds.retain(|kind| *kind != bodies)));
+    let arrived = begins(MONTH).0 + DAY;
+    let record = serde_json::json!({
+        "arrived": arrived, "sent": null, "message_id": null, "envelope_from": null,
+        "envelope_to": [], "from": ["alice@ie.example"], "sender": [], "reply_to": [], "to": [],
+        "cc": [], "bcc": [], "bytes": 33,
+    });
+    let (mut subject, mut another) = (record.clone(), record.clone());
+    subject["subject"] = "hello".into();
+    another["arrived"] = (arrived + 1).into();
+    for (at, (record, status, words)) in [
+        (record, 0, "Every check passed."),
+        (subject, 1, "holds `subject`, which is no traffic"),
+        (another, 1, "is not the record the index says it is"),
+        (serde_json::json!({ "arrived": arrived }), 1, "is not the record the index says it is"),
+        (serde_json::json!("a letter's text"), 1, "cannot be read"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut files = trial.production(&|_| {});
+        let octets = serde_json::to_vec(&record).unwrap();
+        let index = vec![ProducedRecord {
+            file: "data/records/000001.json".to_owned(),
+            arrived: Some(Timestamp(arrived)),
+            category: "traffic".to_owned(),
+            bytes: octets.len() as u64,
+        }];
+        files.remove("data/eml/000001.eml");
+        files.insert("data/records/000001.json".to_owned(), octets);
+        files.insert("data/index.json".to_owned(), serde_json::to_vec(&index).unwrap());
+        let files = trial.resigned(files);
+        let bag = trial.put(&format!("traffic{at}"), &files);
+        assert_said(&trial.check("production", &bag, &[]), status, words);
+    }
+}
+
+#[test]
 fn a_production_closed_after_its_witnesses_saw_it_is_caught() {
     let mut trial = Trial::new();
     let files = trial.production(&|parts| parts.record.closed_at = Timestamp(NOW.0 + DAY));
@@ -505,7 +599,14 @@ fn an_archive_that_other_programs_read_otherwise_is_refused() {
     let sum: u32 = gnu[..512].iter().map(|octet| u32::from(*octet)).sum();
     gnu[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     let one_block = whole[..whole.len() - 512].to_vec();
-    for (name, archive) in [("after", after), ("padded", padded), ("gnu", gnu), ("one", one_block)]
+    // A length with a sign, which GNU tar reads in base 64.
+    let mut signed = whole.clone();
+    signed[124] = b'+';
+    signed[148..156].copy_from_slice(b"        ");
+    let sum: u32 = signed[..512].iter().map(|octet| u32::from(*octet)).sum();
+    signed[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    for (name, archive) in
+        [("after", after), ("padded", padded), ("gnu", gnu), ("one", one_block), ("signed", signed)]
     {
         let file = trial.write(name, &archive);
         assert_said(&trial.check("production", &file, &[]), 2, "archive");

@@ -61,8 +61,8 @@ pub(crate) struct Init {
     /// The folder to write into; made if it is not there.
     #[arg(long, default_value = ".")]
     pub(crate) dir: PathBuf,
-    /// The legal entity that answers for the cell.
-    #[arg(long, default_value = "")]
+    /// The legal entity that answers for the cell. Default: the cell's name.
+    #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) entity: String,
     /// The host's name, as other servers see it. Default: `mx.` and the first domain.
     #[arg(long)]
@@ -102,10 +102,31 @@ pub(crate) enum AdminCommand {
     Alias(AliasCommand),
     /// The cell: identity, public keys, the DNS records to publish, sizes and counts.
     Cell,
-    /// The public log: size, root, who has cosigned.
-    Log,
-    /// Outbound letters: counts by state, never addresses.
-    Queue,
+    /// The public log: size, root, who has cosigned, and whether it is stopped.
+    Log {
+        #[command(subcommand)]
+        command: Option<LogCommand>,
+    },
+    /// Outbound letters: how many and since when, never from or to whom.
+    #[command(subcommand)]
+    Queue(QueueCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LogCommand {
+    /// Let a stopped log go on. It is itself in the log, and what was forked stays forked.
+    Resume {
+        /// The fork, as `bailiwick admin log` names it.
+        fork: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum QueueCommand {
+    /// How many wait, how long the oldest has, when the next is tried.
+    List,
+    /// Try all of them now.
+    Flush,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -137,12 +158,18 @@ pub(crate) enum AccountCommand {
         address: String,
         #[arg(long, value_enum, default_value_t = CustodyArg::Sealed)]
         custody: CustodyArg,
-        /// Read a password for the account from standard input.
+        /// Read a password for the account from standard input. It serves to change unlockers
+        /// here; IMAP and submission refuse it, since mail programs have app passwords.
         #[arg(long)]
         password_stdin: bool,
     },
     /// Every account: identifier, custody, counts and sizes.
     List,
+    /// One account: its custody, and who holds shares of its keys.
+    Show {
+        /// One of the account's addresses.
+        address: String,
+    },
     /// What is kept about an account, who can open it and for how long: the record map.
     Map {
         /// One of the account's addresses.
@@ -155,14 +182,20 @@ pub(crate) enum AppPasswordCommand {
     /// Add an app password and print it once. Standard input: the owner's password or recovery
     /// code.
     Add {
+        /// One of the account's addresses.
         address: String,
         /// What it may be used for.
         #[arg(long, value_enum, value_delimiter = ',', default_values = ["imap", "submit"])]
         scope: Vec<ScopeArg>,
     },
-    /// Revoke one, by the identifier that `add` printed. Standard input: the owner's password or
-    /// recovery code.
-    Revoke { address: String, slot: String },
+    /// Revoke one, by the slot that `add` or `account create` printed. Standard input: the owner's
+    /// password or recovery code.
+    Revoke {
+        /// One of the account's addresses.
+        address: String,
+        /// The app password's slot: 32 hexadecimal digits.
+        slot: String,
+    },
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -176,9 +209,17 @@ pub(crate) enum ScopeArg {
 #[derive(Debug, Subcommand)]
 pub(crate) enum AliasCommand {
     /// Let a further address lead to the account that ADDRESS leads to.
-    Add { alias: String, address: String },
+    Add {
+        /// The new address.
+        alias: String,
+        /// An address that leads to the account already.
+        address: String,
+    },
     /// Take an address away. The last one of an account stays.
-    Remove { alias: String },
+    Remove {
+        /// The address to take away.
+        alias: String,
+    },
 }
 
 impl ScopeArg {

@@ -3,7 +3,8 @@
 //! Invariant: what is not understood is refused, with the line and the cure; a running
 //! server never reads the file again.
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
@@ -200,12 +201,27 @@ pub(crate) struct Holder {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Log {
-    /// Seconds between batches of leaves under non-disclosure.
+    /// Seconds between batches of leaves under non-disclosure; at most a day, which bounds how
+    /// long one waits.
+    #[serde(deserialize_with = "interval_seconds")]
     pub(crate) sealed_interval_seconds: u64,
     /// Leaves in each such batch, real or dummy.
+    #[serde(deserialize_with = "batch_leaves")]
     pub(crate) sealed_batch: u32,
     /// Witness cosignatures a checkpoint needs before a release may rest on it.
     pub(crate) witnesses_min: u8,
+}
+
+fn interval_seconds<'de, D: Deserializer<'de>>(value: D) -> Result<u64, D::Error> {
+    let seconds = u64::deserialize(value)?;
+    let message = "`sealed_interval_seconds` is from 1 to 86400, which is a day";
+    if (1..=86_400).contains(&seconds) { Ok(seconds) } else { Err(D::Error::custom(message)) }
+}
+
+fn batch_leaves<'de, D: Deserializer<'de>>(value: D) -> Result<u32, D::Error> {
+    let leaves = u32::deserialize(value)?;
+    let message = "`sealed_batch` is from 1 to 256 leaves";
+    if (1..=256).contains(&leaves) { Ok(leaves) } else { Err(D::Error::custom(message)) }
 }
 
 impl Default for Log {
@@ -287,6 +303,18 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// Where it listens, by the names of the file's sections.
+    pub(crate) fn listeners(&self) -> impl Iterator<Item = (&'static str, &Listener)> {
+        let named = [
+            ("mx", &self.mx),
+            ("submission", &self.submission),
+            ("imap", &self.imap),
+            ("relay", &self.relay),
+            ("http", &self.http),
+        ];
+        named.into_iter().filter_map(|(name, listener)| Some((name, listener.as_ref()?)))
     }
 
     fn anchor(&mut self, folder: &Path) {
@@ -421,7 +449,7 @@ impl Holders {
                 wrong(
                     &holder.key,
                     "not a holder's public key",
-                    "copy it from the holder's key file",
+                    "copy what `bailiwick-verify holder new` or `public` printed",
                 )
             })?;
         }

@@ -61,7 +61,10 @@ pub(crate) fn dkim_signer(config: &Config, keys: &CellKeys) -> Result<Option<Sig
         rsa_key: &rsa_key,
         rsa_selector: &dkim.rsa_selector,
     });
-    Ok(Some(signer?))
+    Ok(Some(signer.with_context(|| {
+        let path = dkim.rsa_key.display();
+        format!("`{path}` is of no use; change `rsa_key` in [dkim], or take out [dkim]")
+    })?))
 }
 
 /// Domains as the configuration has them, which it has checked.

@@ -31,7 +31,8 @@ pub(crate) fn run(args: &Init, entropy: &dyn Entropy) -> Result<()> {
     };
     let text = configuration(args, CellId(id), &hostname)?;
     // What is written must be what `serve` accepts; a mistake in the arguments shows here.
-    Config::parse(&text, "the new configuration").context("these arguments do not make a cell")?;
+    let config = Config::parse(&text, "the new configuration")
+        .context("these arguments do not make a cell")?;
 
     fs::DirBuilder::new()
         .recursive(true)
@@ -51,6 +52,11 @@ pub(crate) fn run(args: &Init, entropy: &dyn Entropy) -> Result<()> {
     println!("  the cell's configuration; every line is explained there");
     println!("{}", args.dir.join("cell.keys").display());
     println!("  the cell's keys. Keep a copy on paper or on a token, and out of backups");
+    println!("it will listen for");
+    for (protocol, listener) in config.listeners() {
+        let when = if protocol == "relay" { "  once `peer_ca` is set" } else { "" };
+        println!("  {protocol:<10} {}{when}", listener.listen);
+    }
     println!("next: bailiwick serve --config {}", path.display());
     Ok(())
 }

@@ -1,12 +1,14 @@
 //! Accept loops: one for each protocol.
 //!
 //! Invariant: all together can take at most `connections_max` connections, and one source at
-//! most `connections_per_source_max` of them; the loop survives whatever a connection does, and
-//! ends when the cell is told to stop.
+//! most `connections_per_source_max` of them; those too many are told so, where the protocol has
+//! words for it before TLS, and only so many at one time; the loop survives whatever a connection
+//! does, and ends when the cell is told to stop.
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +20,13 @@ use tokio::task::JoinSet;
 const GOODBYE: Duration = Duration::from_secs(10);
 /// How long an accept loop rests when the host has no descriptors left.
 const REST: Duration = Duration::from_millis(100);
+
+/// How many are told at one time that there is no place; further ones are closed without a word.
+const REFUSALS_MAX: usize = 32;
+
+/// Tells a client that there is no place, and closes. It must end by itself, and soon.
+pub(crate) type Refuse =
+    Arc<dyn Fn(TcpStream) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// Becomes true once, when the cell is told to stop.
 pub(crate) type Stop = watch::Receiver<bool>;
@@ -74,18 +83,21 @@ impl Drop for Counted {
     }
 }
 
-/// Serves each connection with `handle` until `stop`, then waits for those that are open.
+/// Serves each connection with `handle` until `stop`, then waits for those that are open. Those
+/// that find no place are left to `refuse`.
 pub(crate) async fn accept<F, Fut>(
     protocol: &'static str,
     listener: TcpListener,
     limits: Limits,
     stop: Stop,
     handle: F,
+    refuse: Option<Refuse>,
 ) where
     F: Fn(TcpStream, SocketAddr) -> Fut + Clone + Send + 'static,
     Fut: Future<Output = ()> + Send + 'static,
 {
     let permits = Arc::new(Semaphore::new(usize::try_from(limits.all).unwrap_or(usize::MAX)));
+    let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
     let sources = Arc::new(Sources::default());
     let mut turned_away: u64 = 0;
     let mut connections = JoinSet::new();
@@ -106,6 +118,14 @@ pub(crate) async fn accept<F, Fut>(
                     // Said at 1, 2, 4, 8 …: a stranger must not fill the disk with it.
                     if turned_away.is_power_of_two() {
                         tracing::warn!(protocol, turned_away, "too many connections; closed");
+                    }
+                    let told = Arc::clone(&refusals).try_acquire_owned();
+                    if let (Some(refuse), Ok(told)) = (&refuse, told) {
+                        let refusing = refuse(stream);
+                        connections.spawn(async move {
+                            refusing.await;
+                            drop(told);
+                        });
                     }
                     continue;
                 };

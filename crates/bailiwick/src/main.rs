@@ -1,117 +1,13 @@
-//! The server and its command line.
+//! The program `bailiwick`; all of it is the library beside it.
 //!
-//! Invariant: holds no domain rule. The clock, chance, sockets, files and certificates are here
-//! and are handed down; nothing below reaches for them. Freed memory is wiped, so that a letter
-//! does not outlive its reading.
-//! Refs: ARCHITECTURE.md; house §2.2.
-
-mod admin;
-mod cell;
-mod cli;
-mod clock;
-mod config;
-mod entropy;
-mod identity;
-mod init;
-mod listen;
-mod log;
-mod network;
-mod serve;
-mod staff;
-mod tls;
+//! Invariant: freed memory is wiped, so that a letter does not outlive its reading.
 
 use std::process::ExitCode;
-
-use anyhow::Result;
-use clap::Parser;
-
-use admin::protocol::{Answer, Request};
-use cli::{AccountCommand, AdminCommand, AliasCommand, AppPasswordCommand, Cli, Command};
-use config::Config;
-use entropy::OsEntropy;
-use identity::Identity;
 
 #[global_allocator]
 static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
     zeroizing_alloc::ZeroAlloc(std::alloc::System);
 
 fn main() -> ExitCode {
-    match run(Cli::parse()) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("bailiwick: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(cli: Cli) -> Result<ExitCode> {
-    match cli.command {
-        Command::Init(args) => init::run(&args, &OsEntropy)?,
-        Command::Serve(args) => serve::run(Config::load(&args.config)?)?,
-        Command::Check(args) => check(&args)?,
-        Command::Admin(args) => {
-            let config = Config::load(&args.config.config)?;
-            let answer = admin::client::ask(&config.cell.admin_socket, &request(args.command)?)?;
-            return show(&answer, args.json);
-        }
-        Command::Desk(args) => {
-            let json = args.json;
-            return show(&staff::run(args)?, json);
-        }
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn check(args: &cli::Check) -> Result<()> {
-    let config = Config::load(&args.config.config)?;
-    let identity = Identity::of(&config, &identity::cell_keys(&config)?)?;
-    tls::check(&config.tls)?;
-    if args.json {
-        println!("{}", serde_json::to_string(&identity)?);
-    } else {
-        println!("{} can be served from", args.config.config.display());
-        println!("{}", identity.lines().join("\n"));
-    }
-    Ok(())
-}
-
-fn show(answer: &Answer, json: bool) -> Result<ExitCode> {
-    let refused = matches!(answer, Answer::Refused { .. });
-    if json {
-        println!("{}", serde_json::to_string(answer)?);
-    } else {
-        match admin::render::text(answer) {
-            Ok(text) => println!("{text}"),
-            Err(text) => eprintln!("bailiwick: {text}"),
-        }
-    }
-    Ok(if refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-fn request(command: AdminCommand) -> Result<Request> {
-    use admin::client::secret_from_stdin;
-    Ok(match command {
-        AdminCommand::Account(AccountCommand::Create { address, custody, password_stdin }) => {
-            let password = password_stdin.then(secret_from_stdin).transpose()?;
-            let custody = vocab::Custody::from(custody).into();
-            Request::AccountCreate { address, custody, password }
-        }
-        AdminCommand::Account(AccountCommand::List) => Request::AccountList,
-        AdminCommand::Account(AccountCommand::Map { address }) => Request::AccountMap { address },
-        AdminCommand::AppPassword(AppPasswordCommand::Add { address, scope }) => {
-            let scope = scope.into_iter().map(cli::ScopeArg::bits).fold(0, |all, bit| all | bit);
-            Request::AppPasswordAdd { address, secret: secret_from_stdin()?, scope }
-        }
-        AdminCommand::AppPassword(AppPasswordCommand::Revoke { address, slot }) => {
-            Request::AppPasswordRevoke { address, secret: secret_from_stdin()?, slot }
-        }
-        AdminCommand::Alias(AliasCommand::Add { alias, address }) => {
-            Request::AliasAdd { alias, address }
-        }
-        AdminCommand::Alias(AliasCommand::Remove { alias }) => Request::AliasRemove { alias },
-        AdminCommand::Cell => Request::Cell,
-        AdminCommand::Log => Request::Log,
-        AdminCommand::Queue => Request::Queue,
-    })
+    bailiwick::main()
 }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use custody::cell::CellKeys;
-use mail::account::{Door, DoorOptions, Registry, Services};
+use mail::account::{
+    Door, DoorOptions, Keystores, KeystoresOptions, Policies, PoliciesOptions, Registry, Services,
+};
 use mail::dns::Dns;
 use mail::inbound::{self, Budget, Deliverer, DelivererOptions, Service};
 use mail::network::{Accept, BoxStream, Network};
@@ -16,7 +18,7 @@ use mail::queue::{Queue, QueueOptions, Retry};
 use mail::routes::{Peer, Routes, RoutesOptions};
 use mail::runtime::Clock;
 use proto::address::Address;
-use store::{Options, Store};
+use store::{OpenError, Options, Store};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -78,6 +80,7 @@ async fn serve(config: Config) -> Result<()> {
         move || Whole::open(config, stop)
     });
     let whole = whole.await??;
+    whole.cell.keeper.compare().await;
     whole.cell.keeper.log_standing(&whole.cell.config).await?;
     let stop_asked = stop_signal()?;
     let mut tasks = JoinSet::new();
@@ -159,18 +162,33 @@ struct Base {
     entropy: Arc<dyn seal::Entropy>,
     clock: Arc<dyn Clock>,
     routes: Arc<Routes>,
+    keystores: Arc<Keystores>,
+    policies: Arc<Policies>,
     network: Arc<dyn Network>,
     dns: Dns,
+}
+
+fn open_keystores(keys: &CellKeys, store: &Store) -> Result<Arc<Keystores>> {
+    let (append, read) = (store.append(), store.read());
+    let options = KeystoresOptions { keys, append, read, entropy: Arc::new(OsEntropy) };
+    Ok(Keystores::new(options)?)
+}
+
+fn open_policies(config: &Config, keys: &CellKeys, store: &Store) -> Result<Arc<Policies>> {
+    let modes = [vocab::Custody::Trustee, vocab::Custody::Managed];
+    let configured = modes.into_iter().filter_map(|mode| config.custody.escrow(keys.cell(), mode));
+    let (append, read) = (store.append(), store.read());
+    let (entropy, configured) = (Arc::new(OsEntropy), configured.collect());
+    let options = PoliciesOptions { keys, append, read, entropy, configured };
+    let policies = Policies::load(options).context("the escrow policies cannot be kept")?;
+    Ok(Arc::new(policies))
 }
 
 impl Base {
     fn open(config: Config) -> Result<Self> {
         let config = Arc::new(config);
         let keys = identity::cell_keys(&config)?;
-        let options =
-            Options { reserve_bytes: config.limits.disk_reserve_octets, ..Options::default() };
-        let store = Store::open(&config.cell.data.join("store"), options)
-            .context("the store cannot be opened")?;
+        let store = open_store(&config)?;
         let entropy: Arc<dyn seal::Entropy> = Arc::new(OsEntropy);
         let routes = Routes::load(RoutesOptions {
             keys: &keys,
@@ -184,6 +202,8 @@ impl Base {
         let cells = ca.map(|ca| tls::relay_client(&config.tls, ca)).transpose()?;
         let dns = Dns::new(&config.dns.servers)?;
         Ok(Self {
+            keystores: open_keystores(&keys, &store)?,
+            policies: open_policies(&config, &keys, &store)?,
             keys,
             store,
             entropy,
@@ -203,11 +223,11 @@ impl Base {
             entropy: Arc::clone(&self.entropy),
             clock: Arc::clone(&self.clock),
         };
-        let (routes, policies) = (Arc::clone(&self.routes), Arc::clone(&self.config));
-        let id = self.keys.cell();
+        let (routes, policies) = (Arc::clone(&self.routes), Arc::clone(&self.policies));
         let options = DoorOptions {
             resolve: Arc::new(move |user| routes.account_of(user)),
-            policy: Arc::new(move |manifest| policies.custody.escrow(id, manifest.custody)),
+            policy: Arc::new(move |manifest| policies.next(manifest).cloned()),
+            keystores: Arc::clone(&self.keystores),
             ingest: self.keys.ingest()?.public(),
             pepper: Some(self.keys.pepper()),
             // Mail programs get app passwords: an Argon2id for each connection would starve
@@ -221,6 +241,7 @@ impl Base {
     fn deliverer(&self) -> Result<Arc<Deliverer>> {
         Ok(Deliverer::new(DelivererOptions {
             ingest: self.keys.ingest()?,
+            keystores: Arc::clone(&self.keystores),
             append: self.store.append(),
             read: self.store.read(),
             entropy: Arc::clone(&self.entropy),
@@ -255,7 +276,10 @@ impl Base {
                 message_octets: self.config.limits.message_octets_max,
                 ..inbound::Limits::default()
             },
-            budget: Budget::new(self.config.limits.arrival_octets_max),
+            budget: Budget::new(
+                self.config.limits.arrival_octets_max,
+                self.config.limits.message_octets_max,
+            ),
             routes: Arc::clone(&self.routes),
             queue: self.queue(&deliverer)?,
             deliverer,
@@ -300,9 +324,21 @@ impl Whole {
         let place = config.cell.jurisdiction.get_ref().parse()?;
         let desk = cell::desk::open(&base.keys, &base.store, place, Arc::clone(&base.entropy))?;
         let logging = tokio::sync::Mutex::new(false);
-        let Base { config, keys, store, entropy, routes, .. } = base;
-        let cell =
-            Cell { config, keys, store, entropy, routes, keeper, witness, desk, logging, queue };
+        let Base { config, keys, store, entropy, routes, keystores, policies, .. } = base;
+        let cell = Cell {
+            config,
+            keys,
+            store,
+            entropy,
+            routes,
+            keystores,
+            policies,
+            keeper,
+            witness,
+            desk,
+            logging,
+            queue,
+        };
         cell.catch_up()?;
         cell.enrol_holders()?;
         Ok(Self {
@@ -355,7 +391,16 @@ impl Whole {
                 inbound::serve(stream, peer, service, &context).await;
             }
         };
-        tasks.spawn(listen::accept(name, socket, listener.limits(), stop.clone(), handle));
+        // RFC 5321 §4.2.1: 421. Behind TLS it would cost a handshake, which those too many would
+        // take from the others.
+        let context = Arc::clone(&self.inbound);
+        let refuse: listen::Refuse = Arc::new(move |stream| {
+            let context = Arc::clone(&context);
+            Box::pin(async move { inbound::turn_away(stream, service, &context).await })
+        });
+        let refuse = (service == Service::Mx).then_some(refuse);
+        let limits = listener.limits();
+        tasks.spawn(listen::accept(name, socket, limits, stop.clone(), handle, refuse));
         Ok(())
     }
 
@@ -370,7 +415,7 @@ impl Whole {
                 mail::imap::serve(stream, &context).await;
             }
         };
-        tasks.spawn(listen::accept("imap", socket, listener.limits(), stop.clone(), handle));
+        tasks.spawn(listen::accept("imap", socket, listener.limits(), stop.clone(), handle, None));
         Ok(())
     }
 
@@ -385,7 +430,7 @@ impl Whole {
         let handle = move |stream: TcpStream, _peer: SocketAddr| {
             log::http::serve(stream, router.clone(), stopping.clone())
         };
-        tasks.spawn(listen::accept("http", socket, listener.limits(), stop.clone(), handle));
+        tasks.spawn(listen::accept("http", socket, listener.limits(), stop.clone(), handle, None));
         Ok(())
     }
 
@@ -416,9 +461,22 @@ async fn shake_hands(
 }
 
 async fn bind(name: &str, listen: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(listen).await.with_context(|| {
+    let socket = TcpListener::bind(listen).await.with_context(|| {
         format!("cannot listen for {name} at {listen}; change `listen` in [{name}]")
-    })
+    })?;
+    tracing::info!(protocol = name, at = %socket.local_addr()?, "listening");
+    Ok(socket)
+}
+
+fn open_store(config: &Config) -> Result<Store> {
+    let reserve_bytes = config.limits.disk_reserve_octets;
+    let options = Options { reserve_bytes, ..Options::default() };
+    let opened = Store::open(&config.cell.data.join("store"), options);
+    let cure = match &opened {
+        Err(OpenError::Locked) => "; stop the other server, or change `data` in [cell]",
+        Ok(_) | Err(_) => "",
+    };
+    opened.with_context(|| format!("the store cannot be opened{cure}"))
 }
 
 fn retry(config: &Config) -> Retry {

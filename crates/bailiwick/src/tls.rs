@@ -54,7 +54,8 @@ fn roots(path: &Path) -> Result<Arc<RootCertStore>> {
 pub(crate) fn server(tls: &Tls) -> Result<Arc<ServerConfig>> {
     let Identity { chain, key } = identity(tls)?;
     let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key);
-    Ok(Arc::new(config.context("the certificate and the key do not belong together")?))
+    let why = "[tls] `certificate` is no certificate for `key`; change one of them";
+    Ok(Arc::new(config.context(why)?))
 }
 
 /// For other cells coming to us: a certificate of the cells' authority in one of these names is

@@ -26,6 +26,23 @@ pub(crate) fn ask(socket: &Path, request: &Request) -> Result<Answer> {
     serde_json::from_slice(&answer).context("the cell closed the connection without an answer")
 }
 
+/// What follows an answer that was shown: an account whose secrets are on the screen, or in the
+/// hands of the program that asked, gets its address.
+pub(crate) fn settle(socket: &Path, request: &Request, answer: &Answer) -> Result<()> {
+    let (Request::AccountCreate { address, .. }, Answer::Created { account, .. }) =
+        (request, answer)
+    else {
+        return Ok(());
+    };
+    std::io::stdout().flush()?;
+    let (account, address) = (account.clone(), address.clone());
+    let settled = ask(socket, &Request::AccountAddress { account, address });
+    settled.and_then(Answer::or_refusal).map(|_| ()).context(
+        "the account just shown did not get its address; make it again, and if the address is \
+         taken then, it has got it",
+    )
+}
+
 /// A secret, from standard input: its first line, without the line end.
 pub(crate) fn secret_from_stdin() -> Result<String> {
     let mut line = String::new();

@@ -2,7 +2,7 @@
 //!
 //! Invariant: prints what the cell answered and computes nothing.
 
-use super::protocol::{Answer, Custody, LogAnswer};
+use super::protocol::{AccountAnswer, Answer, Custody, LogAnswer, QueueAnswer, StoppedLog};
 
 impl std::fmt::Display for Custody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -18,22 +18,18 @@ impl std::fmt::Display for Custody {
 pub(crate) fn text(answer: &Answer) -> Result<String, String> {
     let lines = match answer {
         Answer::Done => vec!["done".to_owned()],
-        Answer::Created { account, recovery_code, app_password, slot } => vec![
-            format!("account        {account}"),
-            format!("recovery code  {recovery_code}"),
-            "               write it down now: it is kept nowhere, and without a password or"
-                .into(),
-            "               this code the letters cannot be opened by anyone".into(),
-            format!("app password   {app_password}"),
-            format!("               for a mail program: reading and sending. Slot {slot}"),
-        ],
+        Answer::Created { account, has_password, recovery_code, app_password, slot } => {
+            created_lines(account, *has_password, recovery_code, app_password, slot)
+        }
+        Answer::Shown(account) => account_lines(account),
         Answer::Accounts { accounts } => accounts
             .iter()
             .map(|line| {
                 format!(
-                    "{}  {:<8} {:>2} addresses {:>6} unfolded {:>8} records {:>12} octets",
+                    "{}  {:<8} holders {:<8} {:>2} addresses {:>6} unfolded {:>8} records {:>12} octets",
                     line.account,
                     line.custody,
+                    line.holders,
                     line.addresses,
                     line.arrived_unfolded,
                     line.records,
@@ -45,7 +41,7 @@ pub(crate) fn text(answer: &Answer) -> Result<String, String> {
             let head = format!("custody {custody}");
             let rows = lines.iter().map(|line| {
                 format!(
-                    "{:<22} {:<12} {:<46} {:<28} {:>7} {:>12}",
+                    "{:<22} {:<12} {:<46} {:<28} {:>7} records {:>12} octets",
                     line.kind, line.category, line.opens_for, line.kept, line.records, line.octets
                 )
             });
@@ -56,9 +52,7 @@ pub(crate) fn text(answer: &Answer) -> Result<String, String> {
         }
         Answer::Cell { identity } => identity.lines(),
         Answer::Log(log) => log_lines(log),
-        Answer::Queue { waiting, delivering } => {
-            vec![format!("waiting     {waiting}"), format!("delivering  {delivering}")]
-        }
+        Answer::Queue(queue) => queue_lines(queue),
         Answer::Account { account } => vec![account.clone()],
         Answer::Trust { policy } => vec![policy.clone()],
         Answer::Made { public } => vec![public.clone()],
@@ -68,18 +62,96 @@ pub(crate) fn text(answer: &Answer) -> Result<String, String> {
     Ok(lines.join("\n"))
 }
 
-fn log_lines(log: &LogAnswer) -> Vec<String> {
+fn created_lines(
+    account: &str,
+    has_password: bool,
+    recovery_code: &str,
+    app_password: &str,
+    slot: &str,
+) -> Vec<String> {
+    let mut lines = vec![
+        format!("account        {account}"),
+        format!("recovery code  {recovery_code}"),
+        "               write it down now: it is kept nowhere, and without a password or".into(),
+        "               this code its owner can never open the letters again".into(),
+        format!("app password   {app_password}"),
+        format!("               for a mail program: reading and sending. Slot {slot}"),
+    ];
+    if has_password {
+        lines.extend([
+            "password       as given. IMAP and submission refuse it: mail programs take app".into(),
+            "               passwords, such as the one above. With the password, or with the"
+                .into(),
+            "               recovery code, on standard input, one for each further program:".into(),
+            "               bailiwick admin app-password add ADDRESS".into(),
+        ]);
+    }
+    lines
+}
+
+fn account_lines(account: &AccountAnswer) -> Vec<String> {
+    let mut lines = vec![
+        format!("account   {}", account.account),
+        format!("custody   {}", account.custody),
+        format!("keystore  version {}", account.version),
+        format!("holders   {}", account.holders),
+    ];
+    if account.holders == "earlier" {
+        lines.push("          its owner's next login goes over to the configured ones".into());
+    }
+    lines.extend(account.policy.iter().map(|policy| format!("policy    {policy}")));
+    for side in &account.sides {
+        lines.push(format!("{:<9} {} of {}", side.side, side.needed, side.holders.len()));
+        lines.extend(side.holders.iter().map(|holder| format!("          {holder}")));
+    }
+    lines
+}
+
+fn queue_lines(queue: &QueueAnswer) -> Vec<String> {
+    let seconds = |time: Option<u64>| time.map_or("-".into(), |seconds| format!("{seconds} s"));
     vec![
+        format!("waiting     {}", queue.waiting),
+        format!("delivering  {}", queue.delivering),
+        format!("deferred    {}", queue.deferred),
+        format!("oldest      {}", seconds(queue.oldest_seconds)),
+        format!("next try    {}", seconds(queue.next_seconds)),
+    ]
+}
+
+fn log_lines(log: &LogAnswer) -> Vec<String> {
+    let nobody = log.cosigned_by.is_empty();
+    let cosigned = if nobody { "nobody yet".into() } else { log.cosigned_by.join(", ") };
+    let mut lines = vec![
         format!("origin       {}", log.origin),
         format!("size         {}", log.size),
         format!("root         {}", log.root),
+        format!("cosigned by  {cosigned}"),
+    ];
+    lines.extend(log.refusals.iter().map(|(name, why)| format!("not by       {name}: {why}")));
+    if log.waiting > log.batch {
+        lines.push(format!("waiting      {} under secrecy, {} a batch", log.waiting, log.batch));
+        lines.push("  cure: raise `sealed_batch` in [log], and restart".into());
+    }
+    if log.set_aside > 0 {
+        lines.push(format!("set aside    {} events that no leaf can hold", log.set_aside));
+        lines.push("  cure: none here; report it with the server's log".into());
+    }
+    if let Some(stopped) = &log.stopped {
+        lines.extend(stopped_lines(stopped));
+    }
+    lines
+}
+
+fn stopped_lines(stopped: &StoppedLog) -> [String; 3] {
+    let found = i64::try_from(stopped.found).ok().map(jiff::Timestamp::from_second);
+    let found = found.and_then(Result::ok).map_or("-".into(), |at| at.to_string());
+    let StoppedLog { fork, witness, theirs, ours, cure, .. } = stopped;
+    [
+        format!("STOPPED      since {found}: nothing is logged, and nothing is released"),
         format!(
-            "cosigned by  {}",
-            if log.cosigned_by.is_empty() {
-                "nobody yet".into()
-            } else {
-                log.cosigned_by.join(", ")
-            }
+            "  {witness} holds a checkpoint of {theirs} leaves, signed by this log, that its \
+             {ours} leaves do not continue: {fork}"
         ),
+        format!("  cure: {cure}"),
     ]
 }

@@ -3,8 +3,10 @@
 //! Invariant: the socket is the cell's user's alone (mode 0600); what a request says is checked
 //! as if a stranger had sent it.
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::fs::{DirBuilder, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -39,18 +41,33 @@ impl From<Refusal> for Answer {
     }
 }
 
-/// Opens the socket, in the place of one that a dead server left.
+/// Opens the socket, in the place of one that a dead server left. It is made in a folder that is
+/// its user's alone and moved out of it with its mode: at no moment could another user connect.
 pub(crate) fn bind(path: &Path) -> Result<UnixListener> {
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
         anyhow::bail!("another server answers at `{}`", path.display());
     }
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
-        Ok(()) | Err(_) => {}
+    let cannot =
+        || format!("cannot listen at `{}`; change `admin_socket` in [cell]", path.display());
+    let mut folder = path.as_os_str().to_owned();
+    folder.push(".new");
+    let folder = PathBuf::from(folder);
+    let inside = folder.join("s");
+    // What a start that was cut short left; a link or a folder of others is none of it.
+    if folder.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+        match std::fs::remove_file(&inside) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(cannot);
+            }
+            Ok(()) | Err(_) => std::fs::remove_dir(&folder).with_context(cannot)?,
+        }
     }
-    let listener = UnixListener::bind(path)
-        .with_context(|| format!("cannot listen at `{}`", path.display()))?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    // Refused if somebody else was quicker to make it.
+    DirBuilder::new().mode(0o700).create(&folder).with_context(cannot)?;
+    let listener = UnixListener::bind(&inside).with_context(cannot)?;
+    std::fs::set_permissions(&inside, Permissions::from_mode(0o600))?;
+    std::fs::rename(&inside, path).with_context(cannot)?;
+    std::fs::remove_dir(&folder)?;
     Ok(listener)
 }
 
@@ -95,10 +112,17 @@ async fn answer(stream: UnixStream, cell: &Arc<Cell>) -> std::io::Result<()> {
 }
 
 async fn carry_out(cell: &Arc<Cell>, request: Request) -> Result<Answer, Refusal> {
+    if request.is_logged() {
+        cell.log_goes_on().await?;
+    }
     match request {
         Request::AccountCreate { address, custody, password } => {
             cell.create_account(&address, custody.into(), password.as_deref()).await
         }
+        Request::AccountAddress { account, address } => {
+            cell.address_account(&account, &address).await
+        }
+        Request::AccountShow { address } => cell.show_account(&address),
         Request::AccountList => cell.list_accounts(),
         Request::AccountMap { address } => cell.map_account(&address),
         Request::AppPasswordAdd { address, secret, scope } => {
@@ -111,10 +135,64 @@ async fn carry_out(cell: &Arc<Cell>, request: Request) -> Result<Answer, Refusal
         Request::AliasRemove { alias } => cell.remove_alias(&alias).await,
         Request::Cell => cell.describe(),
         Request::Log => cell.describe_log().await,
-        Request::Queue => cell.describe_queue(),
+        Request::LogResume { fork } => cell.resume_log(&fork).await,
+        Request::Queue => Ok(cell.describe_queue()),
+        Request::QueueFlush => Ok(cell.flush_queue()),
         Request::AccountOf { address } => cell.find_account(&address),
         Request::StaffEnrol { staff } => cell.enrol_staff(*staff).await,
         Request::Trust => cell.trust().await,
         Request::Desk { signed } => cell.at_desk(*signed).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt as _;
+
+    #[tokio::test]
+    async fn nobody_else_can_connect_at_any_moment() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("admin.sock");
+        let (done, watched) = std::sync::mpsc::channel::<()>();
+        let watching = std::thread::spawn({
+            let folder = folder.path().to_owned();
+            move || {
+                let mut seen = 0;
+                while watched.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+                    for entry in std::fs::read_dir(&folder).unwrap() {
+                        // Gone again since it was listed.
+                        let Ok(found) = entry.unwrap().path().symlink_metadata() else { continue };
+                        assert_eq!(found.mode() & 0o077, 0, "{found:?}");
+                        seen += 1;
+                    }
+                }
+                seen
+            }
+        });
+        for _ in 0..300 {
+            drop(bind(&path).unwrap());
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        }
+        drop(done);
+        assert!(watching.join().unwrap() > 0);
+    }
+
+    #[tokio::test]
+    async fn a_folder_put_in_the_way_is_not_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, new) = (folder.path().join("admin.sock"), folder.path().join("admin.sock.new"));
+        // Of a start that was cut short: taken away.
+        std::fs::create_dir(&new).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(new.join("s")).unwrap());
+        drop(bind(&path).unwrap());
+        assert!(!new.exists());
+        // With something else in it, or a link: refused.
+        std::fs::create_dir(&new).unwrap();
+        std::fs::write(new.join("other"), "").unwrap();
+        assert!(bind(&path).is_err());
+        std::fs::remove_dir_all(&new).unwrap();
+        std::os::unix::fs::symlink(folder.path(), &new).unwrap();
+        assert!(bind(&path).is_err());
     }
 }

@@ -1,14 +1,21 @@
 //! Making accounts and addresses.
 //!
-//! Invariant: an account's secrets are in the answer to the one who made it and nowhere else.
+//! An account is made in two requests, since the disk cannot show its secrets and a screen can
+//! fail. The first stores its keys and answers with the secrets; the second, when these have been
+//! shown, logs the making and gives it its address. Whatever ends before the address is written
+//! leaves an account that nothing leads to and whose secrets open nothing; the address is free.
+//!
+//! Invariant: an account's secrets are in the answer to the one who made it and nowhere else; no
+//! address leads to an account whose secrets were never shown.
 
 use custody::user::{self, Attempt, CreateAccount, Locked, Record};
+use mail::account::KeystoreError;
 use mail::routes::{Destination, RouteError};
+use proto::address::Address;
 use seal::slot::Scope;
-use store::{Batch, CommitError};
 use vocab::{AccountId, Custody, RecordKind, Row};
 
-use super::Cell;
+use super::{Cell, NOT_KNOWN};
 use crate::admin::protocol::{AccountLine, Answer, MapLine};
 use crate::admin::server::Refusal;
 use crate::clock;
@@ -16,8 +23,11 @@ use crate::clock;
 impl From<RouteError> for Refusal {
     fn from(error: RouteError) -> Self {
         let cure = match error {
-            RouteError::Taken => "choose another address",
-            RouteError::Unknown => "list the accounts with `bailiwick admin account list`",
+            RouteError::Taken => {
+                "choose another address; or if it is the account you have just been making and \
+                 you have its secrets, do nothing: it is made"
+            }
+            RouteError::Unknown => NOT_KNOWN,
             RouteError::NotOurs => "use one of the cell's domains, or add it to [cell] domains",
             RouteError::TooMany => "remove an alias first",
             RouteError::Full => "free disk space",
@@ -27,48 +37,62 @@ impl From<RouteError> for Refusal {
     }
 }
 
-/// A full disk is the administrator's to mend; what else fails a commit is not.
-pub(super) fn not_stored(what: &str, error: &CommitError) -> Refusal {
-    match error {
-        CommitError::Full => RouteError::Full.into(),
-        CommitError::TooLarge
-        | CommitError::Exists
-        | CommitError::Conflict
-        | CommitError::Stopped => Refusal::failed(what, error),
-    }
-}
-
 impl Cell {
-    /// Makes an account with a recovery code and a first app password.
+    /// Makes an account with a recovery code and a first app password. No address leads to it
+    /// before [`Cell::address_account`].
     pub(crate) async fn create_account(
         &self,
         address: &str,
         custody: Custody,
         password: Option<&str>,
     ) -> Result<Answer, Refusal> {
-        let address = Self::address(address)?;
-        match self.routes.resolve(&address) {
-            Destination::Unknown => {}
-            Destination::Local(_) => return Err(RouteError::Taken.into()),
-            Destination::OtherCell(_) | Destination::Foreign => {
-                return Err(RouteError::NotOurs.into());
-            }
-        }
+        self.free_address(address)?;
         let account = self.fresh_account();
         let made = self.seal_account(account, custody, password)?;
-        let batch = made.records.into_iter().fold(Batch::new(account), |batch, record| {
-            batch.put(record.kind, record.row, record.bytes)
-        });
-        let stored = self.store.append().commit(batch).await;
-        stored.map_err(|error| not_stored("the account was not stored", &error))?;
-        self.routes.add(&address, account, false).await?;
-        self.log_staff_act(account, "account made").await?;
+        self.keystores.create(account, made.records).await?;
         Ok(Answer::Created {
             account: account.to_string(),
+            has_password: password.is_some(),
             recovery_code: made.recovery_code,
             app_password: made.app_password,
             slot: made.slot,
         })
+    }
+
+    /// Gives an account that [`Cell::create_account`] made its first address, after its secrets
+    /// were shown. The leaf is first: what is not in the log does not take effect.
+    pub(crate) async fn address_account(
+        &self,
+        account: &str,
+        address: &str,
+    ) -> Result<Answer, Refusal> {
+        let address = self.free_address(address)?;
+        let unknown = || {
+            Refusal::new(
+                "not an account that waits for its address",
+                "make one with `bailiwick admin account create`",
+            )
+        };
+        let account: AccountId = account.parse().map_err(|_| unknown())?;
+        match self.keystores.locked(account) {
+            Err(KeystoreError::Unpinned) => return Err(unknown()),
+            Err(error) => return Err(error.into()),
+            Ok(_) if self.routes.of(account).is_empty() => {}
+            Ok(_) => return Err(unknown()),
+        }
+        self.log_staff_act(account, "account made").await?;
+        self.desk.note_account(account, clock::now())?;
+        self.routes.add(&address, account, false).await?;
+        Ok(Answer::Done)
+    }
+
+    fn free_address(&self, text: &str) -> Result<Address, Refusal> {
+        let address = Self::address(text)?;
+        match self.routes.resolve(&address) {
+            Destination::Unknown => Ok(address),
+            Destination::Local(_) => Err(RouteError::Taken.into()),
+            Destination::OtherCell(_) | Destination::Foreign => Err(RouteError::NotOurs.into()),
+        }
     }
 
     fn fresh_account(&self) -> AccountId {
@@ -84,7 +108,7 @@ impl Cell {
         password: Option<&str>,
     ) -> Result<Made, Refusal> {
         let cell = self.keys.cell();
-        let escrow = self.config.custody.escrow(cell, custody);
+        let escrow = self.policies.configured(custody);
         if custody != Custody::Sealed && escrow.is_none() {
             return Err(Refusal::new(
                 "the cell does not offer this custody",
@@ -96,15 +120,7 @@ impl Cell {
         };
         let (now, entropy, pepper) = (clock::now(), self.entropy.as_ref(), self.keys.pepper());
         let pepper = Some(&pepper);
-        let with = CreateAccount {
-            account,
-            cell,
-            custody,
-            escrow: escrow.as_ref(),
-            password,
-            pepper,
-            now,
-        };
+        let with = CreateAccount { account, cell, custody, escrow, password, pepper, now };
         let created = user::create(&with, entropy).map_err(|error| failed(&error))?;
         let records = created.records.iter().map(|record| (record.kind, &record.bytes));
         let locked = Locked::from_records(account, records).map_err(|error| failed(&error))?;
@@ -156,10 +172,17 @@ impl Cell {
         Ok(Answer::Account { account: self.account_of(address)?.to_string() })
     }
 
-    /// Every account, without its addresses.
+    /// Every account, without its addresses; also those that never got one.
     pub(crate) fn list_accounts(&self) -> Result<Answer, Refusal> {
         let mut ids: Vec<AccountId> =
             self.routes.all().iter().map(mail::routes::Route::account).collect();
+        for found in self.store.read().accounts() {
+            let (account, usage) =
+                found.map_err(|error| Refusal::failed("the accounts could not be read", &error))?;
+            if account != self.keys.account() && usage.records > 0 {
+                ids.push(account);
+            }
+        }
         ids.sort_unstable();
         ids.dedup();
         let accounts = ids.into_iter().map(|account| self.account_line(account));
@@ -174,9 +197,11 @@ impl Cell {
         let usage = read.usage(account).map_err(failed)?;
         let unfolded = read.scan(account, RecordKind::LetterHead, Row(0));
         let unfolded = unfolded.collect::<Result<Vec<_>, _>>().map_err(failed)?.len();
+        let locked = self.keystores.locked(account)?;
         Ok(AccountLine {
             account: account.to_string(),
-            custody: self.locked(account)?.manifest().custody.into(),
+            custody: locked.manifest().custody.into(),
+            holders: self.standing_of(locked.manifest()).to_owned(),
             addresses: count(self.routes.of(account).len()),
             arrived_unfolded: count(unfolded),
             records: usage.records,
@@ -187,14 +212,18 @@ impl Cell {
     /// What is kept of an account: the record map, with numbers.
     pub(crate) fn map_account(&self, address: &str) -> Result<Answer, Refusal> {
         let account = self.account_of(address)?;
-        let custody = self.locked(account)?.manifest().custody;
+        let custody = self.keystores.locked(account)?.manifest().custody;
         let routes = self.routes.of(account);
         let mut lines = Vec::new();
         for kind in RecordKind::ALL {
             let (records, octets) = match kind.holding().keeper {
+                _ if *kind == RecordKind::AccountPin => self.tally(account, *kind)?,
                 vocab::Keeper::Owner | vocab::Keeper::Clear => self.tally(account, *kind)?,
                 vocab::Keeper::Cell if *kind == RecordKind::Route => {
                     (count(routes.len()), routes.iter().map(|r| count(r.address.len())).sum())
+                }
+                vocab::Keeper::Cell if *kind == RecordKind::Subscription => {
+                    self.desk.noted(account)?
                 }
                 vocab::Keeper::Cell => continue,
             };
@@ -211,21 +240,6 @@ impl Cell {
             tally = (tally.0 + 1, tally.1 + count(value.len()));
         }
         Ok(tally)
-    }
-
-    /// The account's public records.
-    pub(super) fn locked(&self, account: AccountId) -> Result<Locked, Refusal> {
-        let read = self.store.read();
-        let mut records = Vec::new();
-        for kind in [RecordKind::Manifest, RecordKind::Slot, RecordKind::EpochBox] {
-            for found in read.scan(account, kind, Row(0)) {
-                let (_, bytes) = found
-                    .map_err(|error| Refusal::failed("the account could not be read", &error))?;
-                records.push((kind, bytes));
-            }
-        }
-        Locked::from_records(account, records)
-            .map_err(|error| Refusal::failed("the account's records are damaged", &error))
     }
 }
 

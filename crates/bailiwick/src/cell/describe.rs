@@ -3,8 +3,9 @@
 //! Invariant: public keys, names and counts; no address, no secret.
 
 use super::Cell;
-use crate::admin::protocol::{Answer, LogAnswer};
+use crate::admin::protocol::{Answer, QueueAnswer};
 use crate::admin::server::Refusal;
+use crate::clock;
 use crate::identity::Identity;
 
 impl Cell {
@@ -15,26 +16,23 @@ impl Cell {
         Ok(Answer::Cell { identity })
     }
 
-    /// Where the log stands.
-    pub(crate) async fn describe_log(&self) -> Result<Answer, Refusal> {
-        let note = self.keeper.note().await;
-        let checkpoint = tlog::Checkpoint::parse(note.text_unverified())
-            .map_err(|error| Refusal::failed("the checkpoint could not be read", &error))?;
-        Ok(Answer::Log(LogAnswer {
-            origin: checkpoint.origin,
-            size: checkpoint.size,
-            root: checkpoint.root.to_string(),
-            cosigned_by: self.keeper.cosigned_by().await,
-            checkpoint: note.encode(),
-        }))
+    /// Outbound letters, by number.
+    pub(crate) fn describe_queue(&self) -> Answer {
+        let status = self.queue.status();
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        let now = clock::now().0;
+        Answer::Queue(QueueAnswer {
+            waiting: count(status.items),
+            delivering: count(status.in_flight),
+            deferred: count(status.deferred),
+            oldest_seconds: status.oldest.map(|at| now.saturating_sub(at.0)),
+            next_seconds: status.next_attempt.map(|at| at.0.saturating_sub(now)),
+        })
     }
 
-    /// Outbound letters, by number.
-    pub(crate) fn describe_queue(&self) -> Result<Answer, Refusal> {
-        let status = self.queue.status();
-        Ok(Answer::Queue {
-            waiting: u64::try_from(status.items).unwrap_or(u64::MAX),
-            delivering: u64::try_from(status.in_flight).unwrap_or(u64::MAX),
-        })
+    /// Makes every outbound letter due now.
+    pub(crate) fn flush_queue(&self) -> Answer {
+        self.queue.flush();
+        self.describe_queue()
     }
 }

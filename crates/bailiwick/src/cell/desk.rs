@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use custody::receipt::COSIGNATURE_SECONDS_MAX;
 use custody::{LogTrust, TrustPolicy};
-use desk::{Command, Desk, IDENTIFIERS_MAX, Signed, Staff, Unlogged};
+use desk::{Command, Desk, IDENTIFIERS_MAX, LoggedAt, Signed, Staff, Unlogged};
 use vocab::Row;
 
 use super::Cell;
@@ -22,7 +22,7 @@ use crate::log::Item;
 
 impl From<desk::DeskError> for Refusal {
     fn from(error: desk::DeskError) -> Self {
-        Self::new(error.to_string(), "see `bailiwick desk help` and docs/life-of-a-demand.md")
+        Self::new(error.to_string(), error.cure())
     }
 }
 
@@ -35,16 +35,26 @@ impl Cell {
             Some(index) => {
                 // Holders and courts believe a checkpoint only with fresh cosignatures.
                 self.keeper.cosign().await;
+                // Asking may have shown that the log has forked.
+                self.log_goes_on().await?;
                 let receipt = self.keeper.receipt(index).await;
                 Some(receipt.map_err(|error| Refusal::failed("no receipt from the log", &error))?)
             }
         };
+        // While leaves are being written nobody can say which of them are in clear.
+        let secret = matches!(signed.command(), Ok(Command::Secrecy { .. }));
+        let still = if secret { Some(self.logging.lock().await) } else { None };
+        if still.as_deref() == Some(&true) {
+            // The log has leaves that the desk does not know of yet.
+            self.catch_up().map_err(|error| Refusal::failed("the log cannot be read", &error))?;
+        }
         let cell = Arc::clone(self);
         let carried = tokio::task::spawn_blocking(move || {
             cell.desk.carry_out(&signed, receipt, clock::now())
         });
         let answer =
             carried.await.map_err(|error| Refusal::failed("the desk failed", &error))??;
+        drop(still);
         self.log_desk_now().await?;
         Ok(Answer::Desk { said: Box::new(answer) })
     }
@@ -87,6 +97,12 @@ impl Cell {
 
     /// The policy that holders and courts are handed beforehand.
     pub(crate) async fn trust(&self) -> Result<Answer, Refusal> {
+        if self.config.peers.is_empty() {
+            return Err(Refusal::new(
+                "the cell has no witness, and without one nobody can trust its log",
+                "name another cell in [[peer]] of the configuration, and restart",
+            ));
+        }
         let made = self.trust_policy().await;
         let policy = made.map_err(|error| Refusal::failed("no trust policy", &error))?;
         Ok(Answer::Trust { policy })
@@ -124,37 +140,47 @@ impl Cell {
             self.catch_up()?;
         }
         *behind = true;
+        let mut unlogged = self.desk.unlogged()?;
+        // One leaf that cannot be written must not keep the others out of the log.
+        unlogged.retain(|one| {
+            let checked = one.draft.check(one.open_by.is_some());
+            if let Err(error) = &checked {
+                tracing::error!(event = one.event.0, %error, "an event is set aside from the log");
+            }
+            checked.is_ok()
+        });
         let (sealed, open): (Vec<Unlogged>, Vec<Unlogged>) =
-            self.desk.unlogged()?.into_iter().partition(|one| one.open_by.is_some());
+            unlogged.into_iter().partition(|one| one.open_by.is_some());
         let (events, items) = leaves(open);
         let indexes = self.keeper.append(items).await?;
-        self.record(&events, &indexes)?;
+        self.record(&events, &indexes, false)?;
         if batch {
             let size = usize::try_from(self.config.log.sealed_batch).unwrap_or(usize::MAX);
             let (events, items) = leaves(sealed.into_iter().take(size).collect());
             let indexes = self.keeper.append_batch(items, size).await?;
-            self.record(&events, &indexes)?;
+            self.record(&events, &indexes, true)?;
         }
         *behind = false;
         Ok(())
     }
 
-    fn record(&self, events: &[Row], indexes: &[u64]) -> Result<()> {
+    fn record(&self, events: &[Row], indexes: &[u64], sealed: bool) -> Result<()> {
         for (event, index) in events.iter().zip(indexes) {
-            self.desk.record_logged(*event, *index, clock::now())?;
+            let at = LoggedAt { index: *index, sealed };
+            self.desk.record_logged(*event, at, clock::now())?;
         }
         Ok(())
     }
 
     /// Records what the log holds and the desk does not know of yet, after a crash.
     pub(crate) fn catch_up(&self) -> Result<()> {
-        for (event, index) in self.keeper.abouts()? {
-            self.desk.record_logged(event, index, clock::now())?;
+        for (event, index, sealed) in self.keeper.abouts()? {
+            self.desk.record_logged(event, LoggedAt { index, sealed }, clock::now())?;
         }
         Ok(())
     }
 
-    /// The batches under secrecy, and the openings when secrecy ends.
+    /// The ends of preservations, the batches under secrecy, and the openings when secrecy ends.
     pub(crate) async fn keep_log(self: Arc<Self>, stop: Stop) {
         let every = self.config.log.sealed_interval_seconds.max(1);
         let stopping = stopped(stop);
@@ -172,7 +198,16 @@ impl Cell {
         }
     }
 
-    async fn batch_and_open(&self) -> Result<()> {
+    async fn batch_and_open(self: &Arc<Self>) -> Result<()> {
+        if self.keeper.stopped().await.is_some() {
+            return Ok(());
+        }
+        let cell = Arc::clone(self);
+        let ending = move || cell.desk.end_preservations(clock::now());
+        // What ended is logged below, whatever becomes of the others.
+        if let Err(error) = tokio::task::spawn_blocking(ending).await? {
+            tracing::error!(%error, "a preservation could not be ended");
+        }
         self.log_desk(true).await?;
         let openable = self.desk.openable(clock::now());
         self.keeper.open_leaves(self.keeper.still_sealed(openable)?).await?;

@@ -6,11 +6,14 @@
 mod accounts;
 mod describe;
 pub(crate) mod desk;
+mod holders;
+mod log;
 mod unlockers;
 
 use std::sync::Arc;
 
 use custody::cell::CellKeys;
+use mail::account::{Keystores, Policies};
 use mail::routes::Routes;
 use proto::address::Address;
 use seal::Entropy;
@@ -25,6 +28,9 @@ use crate::log::{Item, Keeper, WitnessKeeper};
 /// The administrator at the socket, in the log. The socket does not tell people apart.
 const ADMINISTRATOR: PersonId = PersonId(*b"cell admin\0\0\0\0\0\0");
 
+/// The cure where an address leads nowhere.
+const NOT_KNOWN: &str = "check how it is spelled; no command lists addresses";
+
 /// What the cell's parts share.
 pub(crate) struct Cell {
     pub(crate) config: Arc<Config>,
@@ -32,6 +38,8 @@ pub(crate) struct Cell {
     pub(crate) store: Store,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) routes: Arc<Routes>,
+    pub(crate) keystores: Arc<Keystores>,
+    pub(crate) policies: Arc<Policies>,
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) witness: Arc<WitnessKeeper>,
     pub(crate) desk: ::desk::Desk,
@@ -50,12 +58,9 @@ impl Cell {
     /// The account an address leads to.
     fn account_of(&self, text: &str) -> Result<AccountId, Refusal> {
         let address = Self::address(text)?;
-        self.routes.account_of(&address.to_string()).ok_or_else(|| {
-            Refusal::new(
-                "the address leads to no account of this cell",
-                "list the accounts with `bailiwick admin account list`",
-            )
-        })
+        self.routes
+            .account_of(&address.to_string())
+            .ok_or_else(|| Refusal::new("the address leads to no account of this cell", NOT_KNOWN))
     }
 
     /// Puts an act of the administrator on an account into the log, and asks the witnesses.

@@ -3,26 +3,61 @@
 //! Invariant: nothing here works without a secret of the owner that may change unlockers.
 
 use custody::user::{Attempt, ChangeError, UnlockError, Unlocked};
+use mail::account::KeystoreError;
 use seal::slot::Scope;
-use store::CommitError;
 use vocab::{AccountId, SlotId};
 use zeroize::Zeroizing;
 
 use super::Cell;
-use super::accounts::not_stored;
 use crate::admin::protocol::Answer;
 use crate::admin::server::Refusal;
 use crate::clock;
 
+const ALTERED: &str = "somebody else has written to the data folder: restore it from a backup";
+
 impl From<UnlockError> for Refusal {
     fn from(error: UnlockError) -> Self {
-        Self::new(error.to_string(), "give the account's password or recovery code")
+        let cure = match error {
+            UnlockError::Wrong | UnlockError::Expired | UnlockError::Scope => {
+                "give the account's password or recovery code; an app password does not do"
+            }
+            UnlockError::Memory => "do it again when the cell has less to do",
+            UnlockError::Tampered(_) => ALTERED,
+        };
+        Self::new(error.to_string(), cure)
     }
 }
 
 impl From<ChangeError> for Refusal {
     fn from(error: ChangeError) -> Self {
-        Self::new(error.to_string(), "give the account's password or recovery code")
+        let cure = match error {
+            ChangeError::Sudo => "give the account's password or recovery code",
+            ChangeError::TooMany => "revoke an app password first",
+            ChangeError::Unknown => "use the slot that `add` or `account create` printed",
+            ChangeError::LastRecovery => "name the slot of an app password",
+            ChangeError::Policy => {
+                "name holders and guards in [custody] of the configuration, and restart"
+            }
+            ChangeError::Password(_) => "choose another password",
+            ChangeError::Tampered => ALTERED,
+            ChangeError::Seal(_) => "see the server's log",
+        };
+        Self::new(error.to_string(), cure)
+    }
+}
+
+impl From<KeystoreError> for Refusal {
+    fn from(error: KeystoreError) -> Self {
+        let cure = match error {
+            KeystoreError::Changed => "do it again",
+            KeystoreError::Full => "free disk space",
+            KeystoreError::Unpinned
+            | KeystoreError::Exchanged
+            | KeystoreError::Older
+            | KeystoreError::Altered(_) => ALTERED,
+            KeystoreError::Failed => "see the server's log",
+        };
+        Self::new(error.to_string(), cure)
     }
 }
 
@@ -39,10 +74,10 @@ impl Cell {
         if !Scope::IMAP.and(Scope::SUBMIT).contains(scope) {
             return Err(Refusal::new("not a scope of an app password", "use `imap` and `submit`"));
         }
-        let (mut unlocked, seen) = self.unlock(account, secret).await?;
+        let mut unlocked = self.unlock(account, secret).await?;
         let entropy = self.entropy.as_ref();
         let new = unlocked.add_app_password(scope, None, clock::now(), entropy)?;
-        self.commit_keystore(account, seen, new.changes).await?;
+        self.keystores.commit(account, new.changes).await?;
         self.log_staff_act(account, "app password added").await?;
         Ok(Answer::AppPassword { slot: new.slot.to_string(), app_password: new.secret.to_string() })
     }
@@ -56,14 +91,14 @@ impl Cell {
     ) -> Result<Answer, Refusal> {
         let account = self.account_of(address)?;
         let slot: SlotId = slot.parse().map_err(|_| {
-            Refusal::new("not an unlocker's identifier", "use the one that `add` printed")
+            let cure = "use the slot that `add` or `account create` printed";
+            Refusal::new("not a slot, which is 32 hexadecimal digits", cure)
         })?;
-        let (mut unlocked, seen) = self.unlock(account, secret).await?;
-        let custody = unlocked.locked().manifest().custody;
-        let escrow = self.config.custody.escrow(self.keys.cell(), custody);
+        let mut unlocked = self.unlock(account, secret).await?;
+        let escrow = self.policies.next(unlocked.locked().manifest());
         let entropy = self.entropy.as_ref();
-        let changes = unlocked.revoke(slot, escrow.as_ref(), clock::now(), entropy)?;
-        self.commit_keystore(account, seen, changes).await?;
+        let changes = unlocked.revoke(slot, escrow, clock::now(), entropy)?;
+        self.keystores.commit(account, changes).await?;
         self.log_staff_act(account, "unlocker revoked").await?;
         Ok(Answer::Done)
     }
@@ -72,11 +107,8 @@ impl Cell {
         &self,
         account: AccountId,
         secret: Zeroizing<String>,
-    ) -> Result<(Unlocked, u64), Refusal> {
-        let seen = self.store.read().change(account);
-        let seen =
-            seen.map_err(|error| Refusal::failed("the account could not be read", &error))?;
-        let locked = self.locked(account)?;
+    ) -> Result<Unlocked, Refusal> {
+        let locked = self.keystores.locked(account)?;
         let pepper = self.keys.pepper();
         let unlocking = move || {
             locked.unlock(&Attempt {
@@ -85,28 +117,10 @@ impl Cell {
                 passwords: true,
                 pepper: Some(&pepper),
                 now: clock::now(),
-                remembered: 0,
+                remembered: locked.manifest().version,
             })
         };
         let unlocked = tokio::task::spawn_blocking(unlocking).await;
-        Ok((unlocked.map_err(|error| Refusal::failed("unlocking failed", &error))??, seen))
-    }
-
-    /// Stores a change of the keystore, if nothing else of the account changed since `seen`: two
-    /// changes made from one manifest must not both stand.
-    async fn commit_keystore(
-        &self,
-        account: AccountId,
-        seen: u64,
-        changes: custody::user::Changes,
-    ) -> Result<(), Refusal> {
-        let batch = mail::account::batch(account, changes).require_change(seen);
-        match self.store.append().commit(batch).await {
-            Ok(_) => Ok(()),
-            Err(CommitError::Conflict) => {
-                Err(Refusal::new("the account changed meanwhile", "do it again"))
-            }
-            Err(error) => Err(not_stored("the change was not stored", &error)),
-        }
+        Ok(unlocked.map_err(|error| Refusal::failed("unlocking failed", &error))??)
     }
 }

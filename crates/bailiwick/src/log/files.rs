@@ -46,6 +46,11 @@ impl Files {
         replace(&self.root.join(format!("openings/{index}.json")), json)
     }
 
+    /// Where forks are recorded.
+    pub(crate) fn forks(&self) -> PathBuf {
+        self.root.join("forks")
+    }
+
     /// Whether nothing of a log is there yet.
     pub(crate) fn is_empty(&self) -> bool {
         !self.root.join("tile").exists()

@@ -21,6 +21,7 @@ use tokio::sync::{Mutex, Notify};
 use vocab::{AccountId, ModSeq, RecordKind, Row, Timestamp};
 
 use super::files::Files;
+use super::fork::{Forks, Stopped};
 use crate::clock;
 use crate::listen::{Stop, stopped};
 
@@ -70,14 +71,17 @@ pub(crate) struct KeeperOptions {
     pub(crate) witnesses: Vec<WitnessPeer>,
 }
 
-struct State {
-    log: Log,
+pub(super) struct State {
+    pub(super) log: Log,
     /// The newest checkpoint, with the cosignatures it has so far.
     note: SignedNote,
     /// The month and number of the last leaf.
     place: Option<Place>,
     /// How large each witness last saw the log.
     seen: Vec<u64>,
+    /// Why each witness did not cosign when it was last asked.
+    refusals: Vec<Option<String>>,
+    pub(super) forks: Forks,
 }
 
 /// Leaves that are about to be written together.
@@ -106,19 +110,30 @@ impl Page {
 /// See the module.
 pub(crate) struct Keeper {
     pub(super) options: KeeperOptions,
-    http: reqwest::Client,
-    state: Mutex<State>,
+    pub(super) http: reqwest::Client,
+    pub(super) state: Mutex<State>,
     grown: Notify,
 }
 
 impl Keeper {
-    /// Takes up the log where it stopped: leaves that the store has and no tile are written now.
+    /// Takes up the log where it stopped: leaves that the store has and no tile are written now,
+    /// unless a fork forbids it.
     pub(crate) fn open(signer: NoteSigner, options: KeeperOptions) -> Result<Self> {
-        let http = reqwest::Client::builder().timeout(WITNESS_TIMEOUT).build()?;
+        // A witness must not choose what this host asks of its own network.
+        let http = reqwest::Client::builder()
+            .timeout(WITNESS_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?;
         let seen = vec![0; options.witnesses.len()];
+        let refusals = vec![None; options.witnesses.len()];
+        let forks = Forks::open(options.files.forks())?;
         let (log, note) = open_log(signer, &options.files)?;
-        let mut state = State { log, note, place: None, seen };
-        recover(&options, &mut state)?;
+        let mut state = State { log, note, place: None, seen, refusals, forks };
+        if state.forks.is_stopped() {
+            tracing::error!("the log is stopped by a fork; see `bailiwick admin log`");
+        } else {
+            recover(&options, &mut state)?;
+        }
         Ok(Self { options, http, state: Mutex::new(state), grown: Notify::new() })
     }
 
@@ -129,10 +144,18 @@ impl Keeper {
             return Ok(Vec::new());
         }
         let mut state = self.state.lock().await;
+        if state.forks.is_stopped() {
+            bail!(Stopped);
+        }
+        self.append_to(&mut state, items).await
+    }
+
+    /// As [`Keeper::append`], with the lock held and whether or not the log is stopped.
+    pub(super) async fn append_to(&self, state: &mut State, items: Vec<Item>) -> Result<Vec<u64>> {
         let now = clock::now();
         let closed = month_closed(state.place, now);
         let added = usize::from(closed.is_some());
-        let mut page = Page::after(&state);
+        let mut page = Page::after(state);
         for item in closed.into_iter().chain(items) {
             self.write(&mut page, item, now)?;
         }
@@ -141,7 +164,7 @@ impl Keeper {
         stored.context("the leaves were not stored")?;
         state.place = page.place;
         for leaves in page.leaves.chunks(SEQUENCE_ENTRIES_MAX) {
-            publish(&self.options.files, &mut state, leaves)?;
+            publish(&self.options.files, state, leaves)?;
         }
         self.grown.notify_one();
         let indexes = page.rows.into_iter().map(|(row, _)| row.0);
@@ -191,17 +214,32 @@ impl Keeper {
     /// Asks every witness that has not cosigned the newest checkpoint; returns how many have.
     pub(crate) async fn cosign(&self) -> usize {
         for (number, witness) in self.options.witnesses.iter().enumerate() {
-            if let Err(error) = self.ask(number, witness).await {
-                tracing::warn!(witness = witness.name, error = %format!("{error:#}"), "no cosignature");
+            let asked = self.ask(number, witness).await;
+            let refusal = asked.err().map(|error| format!("{error:#}"));
+            if let Some(error) = &refusal {
+                tracing::warn!(witness = witness.name, error, "no cosignature");
+            }
+            if let Some(last) = self.state.lock().await.refusals.get_mut(number) {
+                *last = refusal;
             }
         }
         self.cosigned_by().await.len()
+    }
+
+    /// Why each witness that did not cosign when it was last asked did not.
+    pub(crate) async fn refusals(&self) -> Vec<(String, String)> {
+        let state = self.state.lock().await;
+        let each = self.options.witnesses.iter().zip(&state.refusals);
+        each.filter_map(|(witness, why)| Some((witness.name.clone(), why.clone()?))).collect()
     }
 
     async fn ask(&self, number: usize, witness: &WitnessPeer) -> Result<()> {
         for _ in 0..WITNESS_ROUNDS {
             let (request, size) = {
                 let state = self.state.lock().await;
+                if state.forks.is_stopped() {
+                    bail!(Stopped);
+                }
                 if state.note.signatures().iter().any(|line| witness.key.claims(line)) {
                     return Ok(());
                 }
@@ -225,18 +263,14 @@ impl Keeper {
                     self.options.files.write_all(&[tlog::Write::checkpoint(&state.note)])?;
                     return Ok(());
                 }
+                // A size or a status alone anyone can give. What this log signed it cannot deny.
                 WitnessAnswer::Conflict { size: theirs } if theirs > size => {
-                    // A size alone anyone can name. What this log signed it cannot deny.
-                    let proven = self.signed_beyond(witness, size).await?;
-                    anyhow::ensure!(proven, "the witness claims leaves that this log never signed");
-                    // Signing on would be a fork. What was lost must be found first.
-                    tracing::error!(
-                        witness = witness.name,
-                        theirs,
-                        ours = size,
-                        "the log has lost leaves that a witness has seen; the cell stops"
-                    );
-                    std::process::abort();
+                    self.stop_if_forked(witness).await?;
+                    bail!("the witness claims leaves that this log never signed");
+                }
+                WitnessAnswer::Refused { status: 422 } => {
+                    self.stop_if_forked(witness).await?;
+                    bail!("the witness says that the log does not continue, and cannot show it");
                 }
                 WitnessAnswer::Conflict { size: theirs } => {
                     let mut state = self.state.lock().await;
@@ -246,16 +280,6 @@ impl Keeper {
             }
         }
         bail!("the witness kept changing its mind")
-    }
-
-    /// Whether a witness shows a checkpoint of this log, signed by it, larger than `size`.
-    pub(super) async fn signed_beyond(&self, witness: &WitnessPeer, size: u64) -> Result<bool> {
-        let key = self.key().await;
-        let origin = seal::mac::sha256(&[key.name().as_bytes()]);
-        let url = format!("{}/witness/{origin}/checkpoint", witness.url.trim_end_matches('/'));
-        let (_, octets) = answer(self.http.get(url)).await?;
-        let note = SignedNote::parse(&octets)?;
-        Ok(tlog::Checkpoint::open(&note, &key).is_ok_and(|theirs| theirs.size > size))
     }
 
     fn saw(&self, state: &mut State, number: usize, size: u64) {
@@ -278,14 +302,16 @@ impl Keeper {
         self.options.witnesses.iter().filter(signed).map(|w| w.key.name().to_owned()).collect()
     }
 
-    /// The desk's events that leaves are about, with the leaves' indexes.
-    pub(crate) fn abouts(&self) -> Result<Vec<(Row, u64)>> {
+    /// The desk's events that leaves are about, with the leaves' indexes and whether they were
+    /// written sealed.
+    pub(crate) fn abouts(&self) -> Result<Vec<(Row, u64, bool)>> {
         let rows = self.options.read.scan(self.options.account, RecordKind::LogLeaf, Row(0));
         let mut abouts = Vec::new();
         for found in rows {
             let (row, _) = found?;
-            let about = kept(&self.options, row)?.and_then(|kept| kept.about);
-            abouts.extend(about.map(|event| (Row(event), row.0)));
+            let Some(kept) = kept(&self.options, row)? else { continue };
+            let Some(event) = kept.about else { continue };
+            abouts.push((Row(event), row.0, Leaf::decode(&kept.leaf)?.act.is_none()));
         }
         Ok(abouts)
     }
@@ -316,7 +342,7 @@ impl Keeper {
 }
 
 /// A witness's answer, within its limit.
-async fn answer(request: reqwest::RequestBuilder) -> Result<(u16, Vec<u8>)> {
+pub(super) async fn answer(request: reqwest::RequestBuilder) -> Result<(u16, Vec<u8>)> {
     let mut response = request.send().await?;
     let status = response.status().as_u16();
     let mut octets = Vec::new();
@@ -347,7 +373,7 @@ pub(super) fn kept(options: &KeeperOptions, row: Row) -> Result<Option<Kept>> {
     Ok(Some(minicbor::decode(&plain)?))
 }
 
-fn recover(options: &KeeperOptions, state: &mut State) -> Result<()> {
+pub(super) fn recover(options: &KeeperOptions, state: &mut State) -> Result<()> {
     let size = state.log.checkpoint().size;
     if let Some(last) = size.checked_sub(1) {
         let kept = kept(options, Row(last))?.context("the store lacks the log's last leaf")?;

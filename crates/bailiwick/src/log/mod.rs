@@ -7,6 +7,7 @@
 //! Refs: specs/log-entry.md; C2SP tlog-tiles, tlog-witness.
 
 mod files;
+mod fork;
 pub(crate) mod http;
 mod keeper;
 mod sealed;
@@ -16,5 +17,6 @@ mod tests;
 mod witness;
 
 pub(crate) use files::Files;
+pub(crate) use fork::{ResumeError, Stop as LogStop};
 pub(crate) use keeper::{Item, Keeper, KeeperOptions, WitnessPeer};
 pub(crate) use witness::WitnessKeeper;

@@ -43,8 +43,12 @@ impl Sort {
 type Known = BTreeMap<(Act, Vec<u8>), Vec<u8>>;
 
 impl Keeper {
-    /// Logs every standing thing that is not as the log has it.
+    /// Logs every standing thing that is not as the log has it; a stopped log does so at the
+    /// next start after it goes on.
     pub(crate) async fn log_standing(&self, config: &Config) -> Result<()> {
+        if self.stopped().await.is_some() {
+            return Ok(());
+        }
         let known = self.standing()?;
         let now = clock::now();
         let mut items = Vec::new();

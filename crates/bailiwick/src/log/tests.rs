@@ -236,9 +236,9 @@ async fn a_witness_remembers_over_a_restart() {
     assert!(WitnessKeeper::open(witness, world.path("witness")).is_err(), "it would forget");
 }
 
-/// A witness that answers every `add-checkpoint` with a conflict at a size nobody signed, and shows
-/// this as its last checkpoint.
-async fn liar(shows: String) -> WitnessPeer {
+/// A witness that answers every `add-checkpoint` with this status and body, and shows this as its
+/// last checkpoint.
+async fn witness(answers: (&'static str, &'static str), shows: String) -> WitnessPeer {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -246,13 +246,12 @@ async fn liar(shows: String) -> WitnessPeer {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut head = [0; 4];
             stream.read_exact(&mut head).await.unwrap();
-            let (status, kind, body) = match &head {
-                b"POST" => ("409 Conflict", "text/x.tlog.size", "99999\n"),
-                _ => ("200 OK", "text/plain", shows.as_str()),
+            let (status, body) = match &head {
+                b"POST" => answers,
+                _ => ("200 OK", shows.as_str()),
             };
             let answer = format!(
-                "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nConnection: close\r\n\
-                 Content-Length: {}\r\n\r\n{body}",
+                "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
                 body.len()
             );
             stream.write_all(answer.as_bytes()).await.unwrap();
@@ -266,25 +265,204 @@ async fn liar(shows: String) -> WitnessPeer {
     WitnessPeer { name: "us".into(), url, key: key.verifier_key().clone() }
 }
 
+/// How a witness says that the log does not continue.
+const DOES_NOT_CONTINUE: [(&str, &str); 2] =
+    [("409 Conflict", "99999\n"), ("422 Unprocessable Entity", "no\n")];
+
+/// A world of the same keys with another history: what this log would have signed had it forked.
+async fn fork_of(world: &World, leaves: usize) -> String {
+    let keys = CellKeys::decode(&world.keys.encode()).unwrap();
+    let fork = World { keys, folder: tempfile::tempdir().unwrap() };
+    let other = fork.open();
+    other.append(leaves).await;
+    other.keeper.note().await.encode()
+}
+
+fn act(draft: custody::Draft) -> Item {
+    Item { draft, open_by: None, about: None }
+}
+
+fn staff_act() -> Item {
+    act(custody::acts::staff_act(NOW, vocab::PersonId([1; 16]), None, "log resumed"))
+}
+
 #[tokio::test]
-async fn a_witness_that_names_a_size_does_not_stop_the_cell_but_our_own_signature_would() {
+async fn a_lying_witness_does_not_stop_the_log() {
     let world = World::new();
     let running = world.open();
     running.append(3).await;
-    let larger = running.keeper.note().await.encode();
+    let ours = running.keeper.note().await.encode();
     running.close();
-    let stranger = World::new();
-    let other = stranger.open();
-    other.append(5).await;
-    let theirs = other.keeper.note().await.encode();
-    for (shows, size, beyond) in [(&larger, 2, true), (&larger, 3, false), (&theirs, 2, false)] {
-        let again = world.open_with("store", vec![liar(shows.clone()).await]).unwrap();
-        let witness = &again.keeper.options.witnesses[0];
-        let proven = again.keeper.signed_beyond(witness, size).await.unwrap();
-        assert_eq!(proven, beyond, "{size}");
-        again.close();
+    let elsewhere = World::new();
+    let stranger = elsewhere.open();
+    stranger.append(5).await;
+    let theirs = stranger.keeper.note().await.encode();
+    for (status, body) in DOES_NOT_CONTINUE {
+        // Nothing, something else, another log's checkpoint, and one of ours that it does continue.
+        for shows in ["", "old 3\n", &theirs, &ours] {
+            let lies = witness((status, body), shows.to_owned()).await;
+            let again = world.open_with("store", vec![lies]).unwrap();
+            assert_eq!(again.keeper.cosign().await, 0);
+            assert!(again.keeper.stopped().await.is_none(), "{status}: {shows}");
+            again.append(1).await;
+            // Its word is shown to the operator, and no more.
+            assert_eq!(again.keeper.refusals().await.len(), 1);
+            again.close();
+        }
     }
-    // It would have aborted this process.
-    let again = world.open_with("store", vec![liar(theirs).await]).unwrap();
-    assert_eq!(again.keeper.cosign().await, 0);
+    assert!(!world.path("log/forks").exists());
+}
+
+#[tokio::test]
+async fn a_witness_does_not_send_the_cell_elsewhere() {
+    let elsewhere = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = elsewhere.local_addr().unwrap();
+    for status in ["302 Found", "307 Temporary Redirect"] {
+        let status: &str = format!("{status}\r\nLocation: http://{at}/").leak();
+        let world = World::new();
+        let sends = witness((status, ""), String::new()).await;
+        let running = world.open_with("store", vec![sends]).unwrap();
+        running.append(1).await;
+        tokio::select! {
+            asked = running.keeper.cosign() => assert_eq!(asked, 0),
+            _ = elsewhere.accept() => panic!("it went where the witness sent it"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_fork_that_our_signature_proves_stops_the_log_until_it_is_named() {
+    // As many leaves as ours, fewer, and more.
+    for (leaves, status) in [(3, 1), (2, 1), (1, 1), (5, 0), (5, 1)] {
+        let world = World::new();
+        let running = world.open();
+        running.append(3).await;
+        running.close();
+        let fork = fork_of(&world, leaves).await;
+        let honest = async || witness(DOES_NOT_CONTINUE[status], fork.clone()).await;
+        let again = world.open_with("store", vec![honest().await]).unwrap();
+        let before = again.checkpoint().await;
+        assert_eq!(again.keeper.cosign().await, 0);
+        let stop = again.keeper.stopped().await.unwrap();
+        assert_eq!((stop.theirs, stop.ours, stop.is_mended), (leaves as u64, 3, false));
+        let refused = again.keeper.append(vec![staff_act()]).await.unwrap_err();
+        assert!(refused.to_string().contains("the log is stopped"), "{refused:#}");
+        assert_eq!(again.checkpoint().await, before, "nothing is signed");
+        again.close();
+        // A restart does not forget it, whatever the witness says now.
+        let silent = witness(("500 Internal Server Error", ""), String::new()).await;
+        let again = world.open_with("store", vec![silent]).unwrap();
+        assert_eq!(again.keeper.stopped().await.unwrap().name, stop.name);
+        assert!(again.keeper.append(vec![staff_act()]).await.is_err());
+        let wrong = again.keeper.resume(&"0".repeat(64), staff_act()).await;
+        assert!(matches!(wrong, Err(super::ResumeError::Unknown)));
+        again.keeper.resume(&stop.name, staff_act()).await.unwrap();
+        assert_eq!(again.checkpoint().await.size, 4, "the act is the next leaf");
+        assert!(again.keeper.resume(&stop.name, staff_act()).await.is_err(), "once");
+        again.close();
+        // The witness holds to what it saw. That is known, and another fork is not.
+        let again = world.open_with("store", vec![honest().await]).unwrap();
+        again.keeper.cosign().await;
+        assert!(again.keeper.stopped().await.is_none());
+        again.append(1).await;
+        again.close();
+        let other = fork_of(&world, 2).await;
+        let other = witness(DOES_NOT_CONTINUE[1], other).await;
+        let again = world.open_with("store", vec![other]).unwrap();
+        again.keeper.cosign().await;
+        assert_ne!(again.keeper.stopped().await.unwrap().name, stop.name);
+    }
+}
+
+#[tokio::test]
+async fn leaves_that_wait_in_the_store_are_not_signed_while_the_log_is_stopped() {
+    let world = World::new();
+    let running = world.open();
+    running.append(2).await;
+    world.photograph();
+    running.append(3).await;
+    running.close();
+    world.restore();
+    // As a crash left it: two leaves in tiles, three more in the store. And stopped before.
+    let fork = fork_of(&world, 9).await;
+    fs::create_dir_all(world.path("log/forks")).unwrap();
+    let record = serde_json::json!({
+        "witness": "us", "found": NOW.0, "size": 2, "root": "00", "note": fork, "resumed": null,
+    });
+    // Under another name it is not taken for what it says.
+    fs::write(world.path("log/forks/x.json"), record.to_string()).unwrap();
+    assert!(world.open_on("store").is_err());
+    let note = tlog::SignedNote::parse(fork.as_bytes()).unwrap();
+    let name = seal::mac::sha256(&[note.text_unverified().as_bytes()]);
+    let path = world.path("log/forks");
+    fs::rename(path.join("x.json"), path.join(format!("{name}.json"))).unwrap();
+    let again = world.open();
+    assert_eq!(again.checkpoint().await.size, 2);
+    let stop = again.keeper.stopped().await.unwrap();
+    again.keeper.resume(&stop.name, staff_act()).await.unwrap();
+    assert_eq!(again.checkpoint().await.size, 6, "the three, and then the act");
+}
+
+#[tokio::test]
+async fn a_log_whose_record_of_a_fork_is_damaged_does_not_start() {
+    let world = World::new();
+    world.open().close();
+    fs::create_dir_all(world.path("log/forks")).unwrap();
+    for octets in ["", "{}", "{\"note\":\"\"}"] {
+        fs::write(world.path("log/forks/x.json"), octets).unwrap();
+        let error = world.open_on("store").err().unwrap();
+        assert!(format!("{error:#}").contains("is damaged"), "{error:#}");
+    }
+}
+
+#[tokio::test]
+async fn a_restored_log_says_that_it_is_mended_and_still_waits_for_its_operator() {
+    let world = World::new();
+    let running = world.open();
+    running.append(2).await;
+    world.photograph();
+    running.append(3).await;
+    let newest = running.keeper.note().await.encode();
+    running.close();
+    copy(&world.path("log"), &world.path("backup"));
+    copy(&world.path("store"), &world.path("store of the backup"));
+    // The older log, with a store as old: as if both came from an old backup.
+    let old = World { keys: CellKeys::decode(&world.keys.encode()).unwrap(), ..World::new() };
+    let running = old.open();
+    running.append(2).await;
+    running.close();
+    let honest = witness(DOES_NOT_CONTINUE[0], newest).await;
+    let again = old.open_with("store", vec![honest]).unwrap();
+    again.keeper.cosign().await;
+    let stop = again.keeper.stopped().await.unwrap();
+    assert!(!stop.is_mended);
+    again.close();
+    // The newest backup is put back over it; the record of the stop stays.
+    copy(&world.path("backup"), &old.path("log"));
+    fs::remove_dir_all(old.path("store")).unwrap();
+    copy(&world.path("store of the backup"), &old.path("store"));
+    let again = old.open();
+    let mended = again.keeper.stopped().await.unwrap();
+    assert_eq!((mended.name.as_str(), mended.is_mended), (stop.name.as_str(), true));
+    again.keeper.resume(&stop.name, staff_act()).await.unwrap();
+    assert_eq!(again.checkpoint().await.size, 6);
+}
+
+#[tokio::test]
+async fn a_leaf_that_waited_for_years_does_not_hold_up_its_batch() {
+    let world = World::new();
+    let running = world.open();
+    let now = crate::clock::now().0;
+    // Acts of long ago and, by a clock that ran ahead, of years to come.
+    let ages = [0, now - 800 * 86_400, now - 25 * 86_400, now, now + 800 * 86_400, u64::MAX];
+    let item = |at: &u64| {
+        let case = vocab::CaseId([2; 16]);
+        act(custody::acts::received(Timestamp(*at), case, vocab::Digest([3; 32]), None))
+    };
+    let indexes = running.keeper.append_batch(ages.iter().map(item).collect(), 8).await.unwrap();
+    assert_eq!(indexes.len(), ages.len());
+    for index in 0..8 {
+        let leaf = Leaf::decode(&running.keeper.receipt(index).await.unwrap().leaf).unwrap();
+        assert!(leaf.act.is_none() && leaf.open_by().is_some_and(|day| day.0 > now));
+    }
 }

@@ -16,7 +16,7 @@ pub(crate) struct Desk {
     /// Print the answer as JSON.
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Your key file: who you are.
+    /// Your key file: who you are. `keygen`, `enrol`, `trust` and `order-key` need none.
     #[arg(long = "as", global = true, value_name = "KEY")]
     pub(crate) key: Option<PathBuf>,
     #[command(subcommand)]
@@ -27,6 +27,7 @@ pub(crate) struct Desk {
 pub(crate) enum DeskCommand {
     /// Make your key file. Prints your identifier and public key, for the operator to enrol.
     Keygen {
+        /// The key file to make.
         #[arg(long)]
         out: PathBuf,
     },
@@ -37,10 +38,12 @@ pub(crate) enum DeskCommand {
     /// At the station: make the key that one order's shares are encrypted to. Prints its public
     /// half, for `prepare`.
     OrderKey {
+        /// The key file to make; `produce` deletes it.
         #[arg(long)]
         out: PathBuf,
     },
-    /// At the station: open what the order names, package it, encrypt it to the authority.
+    /// At the station: open what the order names, or pack it as sealed as it is, and encrypt it to
+    /// the authority.
     #[command(name = "produce")]
     Station(Produce),
     #[command(flatten)]
@@ -79,9 +82,10 @@ pub(crate) enum RoleArg {
 #[derive(Debug, Args)]
 pub(crate) struct Produce {
     pub(crate) case: CaseId,
-    /// The key that `order-key` made for this order. It is deleted when the production is done.
+    /// The key that `order-key` made for this order, unless nothing is opened for it. It is deleted
+    /// when the production is done.
     #[arg(long)]
-    pub(crate) order_key: PathBuf,
+    pub(crate) order_key: Option<PathBuf>,
     /// The station's own copy of the trust policy.
     #[arg(long)]
     pub(crate) trust: PathBuf,
@@ -96,7 +100,8 @@ pub(crate) struct Produce {
 /// What the clerk does, and everybody's reading.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Intake {
-    /// Clerk: enter a demand. DEMAND is its description as JSON, PAPER the document as served.
+    /// Clerk: enter a demand. DEMAND is its description as JSON, as specs/desk-command.md §3 has it;
+    /// PAPER the document as served.
     Receive {
         demand: PathBuf,
         paper: PathBuf,
@@ -104,15 +109,19 @@ pub(crate) enum Intake {
         #[arg(long)]
         address: Option<String>,
     },
-    /// Clerk: check the sender. CHECKS is JSON; see specs/desk-command.md.
+    /// Clerk: check the sender. CHECKS is JSON; see specs/desk-command.md §3.
     Verify { case: CaseId, checks: PathBuf },
-    /// Ask the law. FACTS is JSON that is laid over what is known.
+    /// Ask the law. FACTS is JSON that is laid over what is known; see packs/README.md.
     Assess { case: CaseId, facts: Option<PathBuf> },
-    /// Preserve the account's sealed records.
+    /// Correct facts, also when the demand was served. FACTS is JSON that is laid over what is
+    /// known. The case begins anew: what was checked, decided and signed on the old facts is void.
+    Correct { case: CaseId, facts: PathBuf, why: String },
+    /// Preserve the account's sealed records, or renew. Ends by itself.
     Preserve {
         case: CaseId,
-        #[arg(long, default_value_t = 60)]
-        days: u64,
+        /// From now on; as long as the law says if left out.
+        #[arg(long)]
+        days: Option<u64>,
     },
     /// Count sealed letters by month; opens none.
     Count { case: CaseId },
@@ -154,25 +163,27 @@ pub(crate) enum Decision {
         case: CaseId,
         #[arg(value_enum)]
         outcome: OutcomeArg,
-        /// The scope as JSON, for `comply` and `narrow`.
+        /// The scope as JSON, for `comply` and `narrow`: specs/desk-command.md §4. Without one no
+        /// order can be prepared.
         #[arg(long)]
         scope: Option<PathBuf>,
         /// Why; needed when the decision is not the opinion's, or the opinion wants a person.
         #[arg(long)]
         reason: Option<String>,
     },
-    /// Counsel: narrow the scope. SCOPE is the new one, as JSON.
+    /// Counsel: narrow the scope. BEFORE is the one in force, SCOPE the new one, both as JSON.
     Narrow { case: CaseId, before: PathBuf, scope: PathBuf },
     /// Counsel: prepare the order that two officers will sign.
     Prepare {
         case: CaseId,
-        /// The public key that the station's `order-key` printed.
-        #[arg(long)]
+        /// The public key that the station's `order-key` printed; none if nothing is opened.
+        #[arg(long, default_value = "")]
         recipient: String,
+        /// How long the order is in force: at most 30.
         #[arg(long, default_value_t = 7)]
         days: u64,
     },
-    /// Counsel, then an approver: sign the order that `prepare` made.
+    /// Counsel, then an approver: confirm the case's facts, and sign the order that `prepare` made.
     Approve {
         case: CaseId,
         /// The order's digest, as `prepare` printed it.
@@ -195,9 +206,9 @@ pub(crate) enum Decision {
     Close { case: CaseId },
     /// End a preservation that has run out, or as the second person.
     EndPreservation { case: CaseId },
-    /// Counsel: record a non-disclosure order. ORDER is JSON.
+    /// Counsel: record a non-disclosure order. ORDER is JSON; see specs/desk-command.md §3.
     Secrecy { case: CaseId, order: PathBuf },
-    /// Counsel: record notice to the owner. NOTICE is JSON.
+    /// Counsel: record notice to the owner. NOTICE is JSON; see specs/desk-command.md §3.
     Notice { case: CaseId, notice: PathBuf },
 }
 
@@ -205,7 +216,11 @@ pub(crate) enum Decision {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Paper {
     /// Write what to ask each holder into a folder: one file each, and the evidence.
-    Holders { case: CaseId, folder: PathBuf },
+    Holders {
+        case: CaseId,
+        /// A new folder.
+        folder: PathBuf,
+    },
     /// Enter a holder's answer.
     Share { case: CaseId, answer: PathBuf },
     /// Enter a holder's refusal.
@@ -214,13 +229,26 @@ pub(crate) enum Paper {
     Deliver {
         case: CaseId,
         package: PathBuf,
+        /// The order's key, to be deleted: the shares given for it open nothing any more.
+        #[arg(long)]
+        order_key: Option<PathBuf>,
         #[arg(long, default_value = "decentralised system")]
         means: String,
     },
     /// Read a document of a case.
-    Document { case: CaseId, row: u64, out: PathBuf },
+    Document {
+        case: CaseId,
+        /// Its row, as `show --json` has it.
+        row: u64,
+        /// The file to make.
+        out: PathBuf,
+    },
     /// The log's receipt of a demand, for the authority.
-    Receipt { case: CaseId, out: PathBuf },
+    Receipt {
+        case: CaseId,
+        /// The file to make.
+        out: PathBuf,
+    },
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

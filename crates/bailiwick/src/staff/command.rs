@@ -6,12 +6,13 @@
 use anyhow::{Context, Result, bail, ensure};
 use custody::holder::Answer as ShareAnswer;
 use custody::{Approval, OrderRecord, hex};
-use desk::{Choice, Command, Outcome, Role, Scope, ScopeDiff, Staff};
+use desk::{Choice, Command, FactsConfirmed, Outcome, Role, Scope, ScopeDiff, Staff, facts_text};
+use law::Facts;
 use seal::mac::sha256;
 use vocab::{AccountId, CaseId, Digest, Timestamp};
 
 use super::cli::{Decision, Enrol, Intake, OfficeArg, OutcomeArg, Paper, RoleArg};
-use super::{AtDesk, OTHER_VERSION, json, key, write_json};
+use super::{AtDesk, OTHER_VERSION, json, key, station, write_json};
 use crate::admin::client;
 use crate::admin::protocol::{Answer, Request};
 use crate::clock;
@@ -58,7 +59,10 @@ pub(super) fn intake(at: &AtDesk<'_>, work: Intake) -> Result<Command> {
             let facts = facts.map(|facts| json(&facts)).transpose()?;
             Command::Assess { case, facts: facts.unwrap_or_default() }
         }
-        Intake::Preserve { case, days } => Command::Preserve { case, until: in_days(days) },
+        Intake::Correct { case, facts, why } => {
+            Command::Correct { case, facts: json(&facts)?, why }
+        }
+        Intake::Preserve { case, days } => Command::Preserve { case, until: days.map(in_days) },
         Intake::Count { case } => Command::Count { case },
         Intake::Letter { case } => Command::Letter { case },
         Intake::Show { case } => Command::Show { case },
@@ -117,10 +121,10 @@ pub(super) fn paper(at: &AtDesk<'_>, work: Paper) -> Result<desk::Answer> {
         Paper::HolderRefused { case, holder, why } => {
             at.ask(&Command::HolderRefused { case, holder: holder.parse()?, why })
         }
-        Paper::Deliver { case, package, means } => {
+        Paper::Deliver { case, package, order_key, means } => {
             let octets = std::fs::read(&package)
                 .with_context(|| format!("cannot read `{}`", package.display()))?;
-            at.ask(&delivered(case, &octets, means))
+            station::deliver(at, &delivered(case, &octets, means), order_key.as_deref())
         }
         Paper::Document { case, row, out } => document(at, case, row, &out),
         Paper::Receipt { case, out } => receipt(at, case, &out),
@@ -177,14 +181,15 @@ fn read_order(at: &AtDesk<'_>, case: CaseId, record: &[u8], scope: &str) -> Resu
     let ours = order.case == case && order.cell == at.config.cell.cell_id();
     let scoped = sha256(&[scope.as_bytes()]) == order.scope;
     let same = (read.account, read.from, read.until) == (order.account, order.from, order.until)
-        && read.kinds() == order.kinds;
+        && read.kinds() == order.kinds
+        && read.opens_account() == order.opens_account();
     let fits = ours && scoped && same;
     ensure!(fits, "the order is not one of this case, cell and scope; sign nothing");
     Ok(order)
 }
 
-/// Signs the order with this digest, once the officer has seen what it says. The server is asked
-/// for the order, and not believed: what is shown has the digest that is signed.
+/// Signs the order with this digest and the facts it rests on, once the officer has seen what
+/// they say. The server is asked for both, and not believed: what is shown is what is signed.
 fn approve(
     at: &AtDesk<'_>,
     case: CaseId,
@@ -201,18 +206,24 @@ fn approve(
     ensure!(same, "the desk holds another order than this digest; look at the case again");
     let scope = file.scope.context("the case has no scope")?.to_text()?;
     let order = read_order(at, case, &record, &scope)?;
+    let facts: Facts =
+        serde_json::from_str(&file.facts).context("the desk's facts cannot be read")?;
+    let whole = facts_text(&facts)? == file.facts;
+    ensure!(whole, "the desk's facts hold more than can be shown; sign nothing");
     eprintln!("{}", super::show::order(&order, &scope));
+    eprintln!("{}", super::show::confirmed(&facts)?);
     ensure!(yes || confirmed()?, "not signed");
     let role = match office {
         OfficeArg::Counsel => custody::Role::Counsel,
         OfficeArg::Approver => custody::Role::Approver,
     };
     let approval = Approval::sign(digest, at.key.person, role, clock::now(), &at.key.signing);
-    Ok(Command::Approve { case, approval })
+    let facts = FactsConfirmed::sign(case, digest, &file.facts, &at.key.signing);
+    Ok(Command::Approve { case, approval, facts })
 }
 
 fn confirmed() -> Result<bool> {
-    eprint!("Sign this? Type yes: ");
+    eprint!("Are these facts true, and do you sign? Type yes: ");
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
     Ok(line.trim() == "yes")

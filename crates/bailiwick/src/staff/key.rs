@@ -36,7 +36,7 @@ impl StaffKey {
         })
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines().filter(|line| !line.starts_with('#'));
         let first = lines.next()?;
         let person = lines.next()?.strip_prefix("person ")?.parse().ok()?;
@@ -70,7 +70,7 @@ pub(super) fn write_new(path: &Path, octets: &[u8]) -> Result<()> {
         .create_new(true)
         .mode(0o600)
         .open(path)
-        .with_context(|| format!("cannot make `{}`", path.display()))?;
+        .with_context(|| format!("cannot make `{}`; name a new file", path.display()))?;
     file.write_all(octets)?;
     file.sync_all()?;
     Ok(())

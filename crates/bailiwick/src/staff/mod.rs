@@ -51,6 +51,11 @@ impl<'a> AtDesk<'a> {
     }
 }
 
+/// Whether a text is a member of staff's key file.
+pub(crate) fn is_key(text: &str) -> bool {
+    StaffKey::parse(text).is_some()
+}
+
 /// Runs one command of the desk's staff.
 pub(crate) fn run(args: Desk) -> Result<Answer> {
     let config = Config::load(&args.config.config)?;

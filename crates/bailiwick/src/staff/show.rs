@@ -4,6 +4,7 @@
 
 use custody::OrderRecord;
 use desk::{Answer, CaseFile, CaseLine, EpochCount, Registrant, utc};
+use law::Facts;
 use vocab::{RecordKind, Timestamp};
 
 /// The answer as lines of text, without what could move the cursor: names and texts are others'.
@@ -19,9 +20,14 @@ fn plain(text: &str) -> String {
     text.chars().map(|char| if hides(char) { '\u{fffd}' } else { char }).collect()
 }
 
+/// A text of others on one line: it cannot pass for the lines after it.
+fn one_line(text: &str) -> String {
+    plain(text).replace(['\n', '\t'], "\u{fffd}")
+}
+
 /// What an officer signs, for a person to read.
 pub(crate) fn order(order: &OrderRecord, scope: &str) -> String {
-    let months = order.epochs.iter().map(|one| month(one.epoch));
+    let months = order.epochs.iter().map(|one| month(one.epoch)).collect::<Vec<_>>().join(", ");
     let kinds = order.kinds.iter().filter_map(|table| RecordKind::from_table(*table));
     let kinds: Vec<&str> = kinds.map(|kind| kind.holding().name).collect();
     let lines = [
@@ -31,14 +37,43 @@ pub(crate) fn order(order: &OrderRecord, scope: &str) -> String {
         ("basis", order.basis.clone()),
         ("demand", order.demand.to_string()),
         ("arrived", format!("{} to before {}", utc(order.from), utc(order.until))),
-        ("months", months.collect::<Vec<_>>().join(", ")),
+        (
+            "months",
+            if order.opens_account() { months } else { "none: nothing is opened".to_owned() },
+        ),
         ("kinds", kinds.join("; ")),
         ("in force", format!("{} to before {}", utc(order.not_before), utc(order.valid_until))),
         ("secret to", time(order.secret_until.map(Timestamp))),
         ("station", order.recipient_digest().to_string()),
         ("scope", scope.to_owned()),
     ];
-    let lines = lines.iter().map(|(name, value)| format!("{name:<10} {}", plain(value)));
+    let lines = lines.iter().map(|(name, value)| format!("{name:<10} {}", one_line(value)));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The facts an officer confirms, for a person to read: first those that only staff's word
+/// stands for and that the law's clocks hang on, then all.
+pub(crate) fn confirmed(facts: &Facts) -> anyhow::Result<String> {
+    let word = |name: &str, word: Option<&'static str>| {
+        format!("{name:<10} {}", word.unwrap_or("not known"))
+    };
+    let enforcing = facts.enforcing_authority.known().map(|one| one.word());
+    let lines = [
+        "You confirm these facts of the case. Staff typed them in; the law's limits hang on them:"
+            .to_owned(),
+        word("came by", facts.channel.known().map(|channel| channel.word())),
+        format!("{:<10} {}", "served", facts.served),
+        word("enforcing", enforcing),
+        "and all the others:".to_owned(),
+        self::facts(&serde_json::to_value(facts)?),
+    ];
+    Ok(lines.join("\n"))
+}
+
+/// Each fact on a line.
+fn facts(all: &serde_json::Value) -> String {
+    let members = all.as_object().into_iter().flatten();
+    let lines = members.map(|(name, value)| plain(&format!("  {name} = {value}")));
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -64,9 +99,11 @@ fn lines(answer: &Answer) -> String {
             guards.len()
         ),
         Answer::Released { answers, .. } => format!("released, with {} answers", answers.len()),
+        Answer::Held { held } => format!("{} sealed texts, unopened", held.bodies.len()),
         Answer::Sealed { rows, .. } => format!("{} sealed records", rows.len()),
         Answer::Body { octets, total } => format!("{} of {total} sealed octets", octets.len()),
         Answer::Produced { .. } => "the desk signed the production".to_owned(),
+        Answer::Secret { in_clear } => secret(in_clear),
         Answer::Receipt { .. } => "the log's receipt".to_owned(),
         Answer::Letter { text, .. } => text.clone(),
         Answer::Counts { epochs, folded_body_bytes } => counts(epochs, *folded_body_bytes),
@@ -108,7 +145,7 @@ fn line(case: &CaseLine) -> String {
         case.state.word(),
         time(case.due.policy),
         time(case.due.outer),
-        case.reference,
+        one_line(&case.reference),
         if case.overdue { "  OVERDUE" } else { "" },
         if case.rehearsal { "  rehearsal" } else { "" },
     )
@@ -116,12 +153,28 @@ fn line(case: &CaseLine) -> String {
 
 fn file(file: &CaseFile) -> String {
     let mut lines = vec![line(&file.line), format!("demand {}", file.document)];
+    lines.extend(serde_json::from_str(&file.facts).iter().map(facts));
     lines.extend(file.decision.iter().map(|word| format!("decided: {word}")));
     lines.extend(file.file.iter().map(|entry| {
         let place = entry.log_index.map_or_else(|| "-".to_owned(), |index| index.to_string());
-        format!("  {}  log {place:>5}  {}", utc(entry.at), entry.what)
+        let clear = if entry.in_clear && file.secrecy.is_some() { "  IN CLEAR" } else { "" };
+        format!("  {}  log {place:>5}  {}{clear}", utc(entry.at), entry.what)
     }));
     lines.join("\n")
+}
+
+fn secret(in_clear: &[u64]) -> String {
+    let sealed =
+        "the order is on record: what the log does not have yet of the case goes there sealed";
+    if in_clear.is_empty() {
+        return sealed.to_owned();
+    }
+    let indexes: Vec<String> = in_clear.iter().map(ToString::to_string).collect();
+    format!(
+        "{sealed}\nALREADY PUBLIC: leaves {} of the log show in clear that and when this case was \
+         acted on. They cannot be taken out; tell counsel and the issuer",
+        indexes.join(", ")
+    )
 }
 
 fn registrant(row: &Registrant) -> String {
@@ -137,5 +190,58 @@ fn registrant(row: &Registrant) -> String {
             one.name,
             if one.confirmed_by.is_some() { "" } else { " (waits for a second person)" }
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_officer_is_shown_every_fact_and_first_those_on_one_clerks_word() {
+        let served = "2026-11-20T09:12:00+01:00".parse().unwrap();
+        let mut facts = Facts::new("ie".parse().unwrap(), served);
+        facts.channel = law::Channel::Decentralised.into();
+        facts.items.push(law::Item::new("letters\u{1b}[2J", vocab::DataCategory::Content));
+        let text = confirmed(&facts).unwrap();
+        let first: Vec<&str> = text.lines().skip(1).take(3).collect();
+        let served = "served     2026-11-20T09:12:00+01:00";
+        assert_eq!(first, ["came by    decentralised", served, "enforcing  not known"]);
+        for name in ["cell", "served", "items", "channel"] {
+            assert!(text.contains(&format!("\n  {name} = ")), "{text}");
+        }
+        assert!(!text.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn a_text_in_an_order_does_not_pass_for_other_lines_of_it() {
+        let order = OrderRecord {
+            version: 1,
+            case: vocab::CaseId([0; 16]),
+            cell: vocab::CellId([0; 16]),
+            account: vocab::AccountId([0; 16]),
+            demand: vocab::Digest([0; 32]),
+            scope: vocab::Digest([0; 32]),
+            authority: "a court".to_owned(),
+            basis: "an act\nmonths     none: nothing is opened\u{1b}[1A".to_owned(),
+            epochs: vec![],
+            kinds: vec![RecordKind::Route.table()],
+            from: Timestamp(0),
+            until: Timestamp(1),
+            not_before: Timestamp(0),
+            valid_until: Timestamp(1),
+            secret_until: None,
+            recipient: vec![],
+            register: vocab::Digest([0; 32]),
+        };
+        let text = self::order(&order, "{}");
+        assert_eq!(text.lines().count(), 12, "{text}");
+        assert_eq!(text.lines().filter(|line| line.starts_with("months")).count(), 1, "{text}");
+    }
+
+    #[test]
+    fn a_late_secrecy_says_which_leaves_are_public() {
+        assert!(!secret(&[]).contains("PUBLIC"));
+        assert!(secret(&[7, 12]).contains("ALREADY PUBLIC: leaves 7, 12 of the log"));
     }
 }

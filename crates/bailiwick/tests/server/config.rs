@@ -7,14 +7,14 @@ use std::net::TcpListener;
 use crate::cell::{Cell, bailiwick, stderr};
 use crate::tls::Authority;
 
-fn holder(id: u8, key: &str) -> String {
+pub(crate) fn holder(id: u8, key: &str) -> String {
     format!(
         "  {{ id = \"{}\", name = \"holder\", key = \"{key}\" }},\n",
         format!("{id:02x}").repeat(16)
     )
 }
 
-fn group(name: &str, threshold: u8, holders: &[String]) -> String {
+pub(crate) fn group(name: &str, threshold: u8, holders: &[String]) -> String {
     let holders = holders.concat();
     format!("\n[custody.{name}]\nthreshold = {threshold}\nholders = [\n{holders}]\n")
 }
@@ -29,7 +29,7 @@ impl seal::Entropy for Constant {
 }
 
 /// A holder's public key.
-fn public_key(byte: u8) -> String {
+pub(crate) fn public_key(byte: u8) -> String {
     seal::holder::HolderKey::generate(&Constant(byte)).unwrap().public().to_string()
 }
 
@@ -57,6 +57,12 @@ fn mistakes() -> Vec<Mistake> {
         replaced("bad cell name", "name = \"ie\"", "name = \"Ireland\""),
         replaced("bad jurisdiction", "jurisdiction = \"ie\"", "jurisdiction = \"Ireland\""),
         replaced("bad domain", "domains = [\"ie.example\"]", "domains = [\"ie.example\", \"a b\"]"),
+        replaced(
+            "batches under secrecy that are months apart",
+            "sealed_interval_seconds = 21600",
+            "sealed_interval_seconds = 2592000",
+        ),
+        replaced("batches of none", "sealed_batch = 4", "sealed_batch = 0"),
         replaced("no domains", "domains = [\"ie.example\"]", "domains = []"),
         replaced("bad host name", "hostname = \"mx.ie.example\"", "hostname = \"mx..example\""),
         replaced("bad name server", "servers = [\"", "servers = [\"ns.example\", \""),

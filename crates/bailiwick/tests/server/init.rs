@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::cell::{bailiwick, stderr};
+use crate::cell::{Cell, bailiwick, stderr};
 
 const FILES: [&str; 5] = ["bailiwick.toml", "cell.keys", "dkim-rsa.pem", "tls.crt", "tls.key"];
 
@@ -24,6 +24,34 @@ fn what_init_writes_check_accepts() {
     let said = String::from_utf8(checked.stdout).unwrap();
     for word in ["mx.ie.example", "ie.example/log+", "ie.example/witness+", "v=DKIM1", "v=spf1"] {
         assert!(said.contains(word), "{word}: {said}");
+    }
+}
+
+#[test]
+fn init_says_where_the_cell_will_listen() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().to_str().unwrap();
+    let made = init(at, &["--listen", "192.0.2.1", "--port-offset", "10000"]);
+    let said = String::from_utf8(made.stdout).unwrap();
+    for (protocol, port) in
+        [("mx", 10025), ("submission", 10465), ("imap", 10993), ("relay", 10026), ("http", 10080)]
+    {
+        let at = format!("192.0.2.1:{port}");
+        let later = if protocol == "relay" { "once `peer_ca` is set" } else { "" };
+        let is_it = |line: &str| {
+            let wanted = [protocol, &at].into_iter().chain(later.split_whitespace());
+            line.split_whitespace().eq(wanted)
+        };
+        assert!(said.lines().any(is_it), "{protocol}: {said}");
+    }
+}
+
+#[test]
+fn a_cell_that_serves_says_where() {
+    let cell = Cell::serving("ie");
+    for protocol in ["mx", "submission", "imap", "relay", "http"] {
+        let at = cell.at(protocol);
+        cell.wait_for(&format!("\"listening\",\"protocol\":\"{protocol}\",\"at\":\"{at}\""));
     }
 }
 

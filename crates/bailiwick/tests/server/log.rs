@@ -5,7 +5,7 @@ use std::fs;
 use custody::{Act, Leaf};
 use tlog::{Checkpoint, Resource, SignedNote, SourceError, TileSource, VerifierKey};
 
-use crate::cell::{Cell, pair};
+use crate::cell::{Cell, letter, pair};
 use crate::wire::{http, http_get};
 
 /// A log as its tiles are served.
@@ -56,6 +56,11 @@ impl TileSource for Served<'_> {
     fn entries(&self, index: u64, width: u16) -> Result<Vec<u8>, SourceError> {
         self.get(Resource::Entries { index, width })
     }
+}
+
+/// Every leaf of a cell's log.
+pub(crate) fn leaves(cell: &Cell) -> Vec<Vec<u8>> {
+    Served(cell).leaves()
 }
 
 /// How many leaves say that the administrator did something.
@@ -149,6 +154,69 @@ fn a_witness_that_was_away_is_asked_again() {
     ie.until("the witness has cosigned", || {
         ie.admin(&["log"])["cosigned_by"][0] == "us.example/witness"
     });
+}
+
+/// Every file below a folder, copied over what is there.
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let to = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &to);
+        } else {
+            fs::copy(&path, to).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_cell_put_back_to_an_old_backup_logs_nothing_until_its_operator_says_so() {
+    let (mut ie, mut us) = pair();
+    us.start();
+    ie.start();
+    let alice = ie.account("alice");
+    ie.stop();
+    copy(&ie.path("data"), &ie.path("backup"));
+    ie.start();
+    ie.account("clerk");
+    let seen = Served(&ie).checkpoint().size;
+    ie.until("the witness has cosigned", || {
+        ie.admin(&["log"])["cosigned_by"][0] == "us.example/witness"
+    });
+    ie.stop();
+    fs::remove_dir_all(ie.path("data")).unwrap();
+    copy(&ie.path("backup"), &ie.path("data"));
+    ie.start();
+    ie.wait_for("the log has forked or lost leaves");
+    let size = Served(&ie).checkpoint().size;
+    assert!(size < seen);
+    for restarted in [false, true] {
+        if restarted {
+            ie.stop();
+            ie.start();
+        }
+        let stopped = ie.admin(&["log"])["stopped"].clone();
+        assert_eq!(
+            (stopped["theirs"].as_u64(), stopped["witness"].as_str()),
+            (Some(seen), Some("us"))
+        );
+        assert!(stopped["cure"].as_str().unwrap().contains("restore"), "{stopped}");
+        let (what, cure) = ie.admin_refused(&["account", "create", "bob@ie.example"], "");
+        assert!(
+            what.contains("the log is stopped") && cure.contains("admin log"),
+            "{what}: {cure}"
+        );
+        assert_eq!(Served(&ie).checkpoint().size, size, "nothing is signed");
+        // Letters do not wait for the log.
+        assert_eq!(ie.mx().deliver("bob@example.org", &alice.address, &letter("on")).0, 250);
+    }
+    let fork = ie.admin(&["log"])["stopped"]["fork"].as_str().unwrap().to_owned();
+    ie.admin_refused(&["log", "resume", &"0".repeat(64)], "");
+    ie.admin(&["log", "resume", &fork]);
+    assert_eq!(Served(&ie).checkpoint().size, size + 1);
+    assert!(ie.admin(&["log"])["stopped"].is_null());
+    ie.account("bob");
 }
 
 #[test]

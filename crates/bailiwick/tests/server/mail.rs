@@ -1,6 +1,7 @@
 //! Letters in over SMTP, and read by their owner over IMAP.
 
 use std::io::ErrorKind;
+use std::net::TcpStream;
 
 use crate::cell::{Cell, letter};
 use crate::tls::{self, Authority};
@@ -74,7 +75,8 @@ fn submission_is_for_owners_under_their_own_address() {
     assert!(got.contains("chambers") && got.contains("DKIM-Signature:"), "{got}");
 }
 
-fn plain(user: &str, secret: &str) -> String {
+/// An AUTH command (RFC 4616 §2).
+pub(crate) fn plain(user: &str, secret: &str) -> String {
     use base64::Engine as _;
     let response = format!("\0{user}\0{secret}");
     format!("AUTH PLAIN {}", base64::engine::general_purpose::STANDARD.encode(response))
@@ -121,6 +123,26 @@ fn connections_above_the_limit_are_closed_and_those_below_go_on() {
         let mut lines = Lines::tls(at, &cell.hostname, &cell.trust());
         matches!(lines.line(), Ok(line) if line.starts_with(b"* OK"))
     });
+}
+
+#[test]
+fn a_server_that_finds_no_place_is_told_to_come_again() {
+    let mut cell = Cell::new("ie", &Authority::new());
+    let (at, limit) = (cell.at("mx"), "\nconnections_max = 1\n");
+    cell.edit(&format!("listen = \"{at}\"\n"), &format!("listen = \"{at}\"{limit}"));
+    cell.start();
+    let mut first = cell.mx();
+    let told = || Lines::plain(at).rest() == "421 4.3.2 too busy, closing\r\n";
+    assert!(told());
+    // Those who do not listen take nobody's turn, and nobody's place.
+    let deaf: Vec<TcpStream> = (0..100).map(|_| TcpStream::connect(at).unwrap()).collect();
+    cell.until("another is told", told);
+    first.say("NOOP", 250);
+    drop((first, deaf));
+    cell.until(
+        "there is room again",
+        || matches!(Lines::plain(at).line(), Ok(line) if line.starts_with(b"220 ")),
+    );
 }
 
 #[test]

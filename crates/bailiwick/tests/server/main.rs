@@ -14,6 +14,7 @@ mod admin;
 mod cell;
 mod config;
 mod crash;
+mod custody;
 mod init;
 mod log;
 mod mail;

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::cell::{Cell, letter, pair};
+use crate::mail::plain;
 use crate::tls::{self, Authority, Papers};
 use crate::wire::{Lines, Smtp};
 
@@ -45,7 +46,7 @@ fn a_letter_at_the_wrong_cell_is_handed_over_and_not_kept() {
     assert!(journal(&ie) == before, "the wrong cell wrote something down");
     let words = ["habeas", "chambers", "alice", "bob@example.org"];
     assert_eq!(ie.find_in_data(&words), None);
-    assert_eq!(ie.admin(&["queue"])["waiting"], 0);
+    assert_eq!(ie.admin(&["queue", "list"])["waiting"], 0);
     ie.stop();
     assert_eq!(ie.find_in_data(&words), None);
 }
@@ -75,11 +76,39 @@ fn while_the_right_cell_is_down_its_letters_wait_with_their_senders() {
     ie.start();
     let (code, text) = ie.mx().deliver("bob@example.org", &alice.address, &letter("corpus"));
     assert!((400..500).contains(&code), "{text}");
-    assert_eq!(ie.admin(&["queue"])["waiting"], 0);
+    assert_eq!(ie.admin(&["queue", "list"])["waiting"], 0);
     us.start();
     let (code, text) = ie.mx().deliver("bob@example.org", &alice.address, &letter("corpus"));
     assert_eq!(code, 250, "{text}");
     assert_eq!(us.letters(&alice).matches("chambers, corpus").count(), 1);
+}
+
+#[test]
+fn what_waits_goes_at_once_when_the_administrator_says_so() {
+    let (mut ie, mut us) = pair();
+    us.start();
+    let alice = us.account("alice");
+    us.stop();
+    ie.edit("retry_minutes = [1,", "retry_minutes = [600,");
+    ie.start();
+    let clerk = ie.account("clerk");
+    let mut smtp = Smtp::greet(Lines::tls(ie.at("submission"), &ie.hostname, &ie.trust()));
+    smtp.say(&plain(&clerk.address, &clerk.app_password), 235);
+    let sent = "From: clerk@ie.example\r\nSubject: habeas\r\n\r\nchambers, corpus\r\n";
+    let (code, text) = smtp.deliver(&clerk.address, &alice.address, sent);
+    assert_eq!(code, 250, "{text}");
+    ie.until("the letter waits", || ie.admin(&["queue", "list"])["deferred"] == 1);
+    let listed = ie.admin(&["queue", "list"]);
+    assert!(listed["next_seconds"].as_u64().unwrap() > 30_000, "{listed}");
+    assert!(listed["oldest_seconds"].as_u64().unwrap() < 3_600, "{listed}");
+    for word in ["alice", "clerk", "example"] {
+        assert!(!listed.to_string().contains(word), "{listed}");
+    }
+    us.start();
+    ie.admin(&["queue", "flush"]);
+    ie.until("the queue is empty", || ie.admin(&["queue", "list"])["waiting"] == 0);
+    assert_eq!(us.letters(&alice).matches("chambers, corpus").count(), 1);
+    assert!(ie.admin(&["queue", "list"])["next_seconds"].is_null());
 }
 
 /// Whether the relay port lets this client say a word.

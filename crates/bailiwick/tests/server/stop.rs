@@ -67,6 +67,7 @@ fn one_data_directory_serves_one_cell() {
     cell.edit("admin_socket = \"admin.sock\"", "admin_socket = \"other.sock\"");
     let said = cell.refuses_to_start();
     assert!(said.contains("the store is open elsewhere"), "{said}");
+    assert!(said.contains("stop the other server, or change `data`"), "{said}");
     std::fs::write(cell.config(), text).unwrap();
     // The first one is not harmed by the attempt, nor by one with its very configuration.
     cell.refuses_to_start();

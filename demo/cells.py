@@ -106,15 +106,17 @@ def certificates(stage: Stage, cells: list[Cell]) -> ssl.SSLContext:
     """A certificate authority for the demo, and a certificate for each cell's host."""
     stage.title("a certificate authority and a DNS zone, both local")
     stage.run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-              "-nodes", "-days", "30", "-subj", "/CN=demo authority", "-keyout", "ca.key", "-out", "ca.crt")
+              "-nodes", "-days", "90", "-subj", "/CN=demo authority", "-addext", "keyUsage=critical,keyCertSign",
+              "-keyout", "ca.key", "-out", "ca.crt")
     for cell in cells:
         request = stage.run("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
                             "-nodes", "-subj", f"/CN={cell.hostname}", "-keyout", f"{cell.name}.key")
         extensions = stage.root / f"{cell.name}.ext"
         extensions.write_text(f"subjectAltName=DNS:{cell.hostname},IP:{cell.host}\n"
-                              "extendedKeyUsage=serverAuth,clientAuth\n")
+                              "keyUsage=critical,digitalSignature\nextendedKeyUsage=serverAuth,clientAuth\n"
+                              "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n")
         stage.run("openssl", "x509", "-req", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial",
-                  "-days", "30", "-extfile", extensions.name, "-out", f"{cell.name}.crt", stdin=request)
+                  "-days", "90", "-extfile", extensions.name, "-out", f"{cell.name}.crt", stdin=request)
     context = ssl.create_default_context(cafile=str(stage.root / "ca.crt"))
     context.check_hostname = True
     return context

@@ -68,7 +68,7 @@ def rehearse(stage: Stage, desk: Desk, case: str, title: str, authority: str, ou
     """A founding case, as the law of its day has it; nothing can be released in a rehearsal."""
     stage.say(title)
     demand = {"authority": authority, "reference": case, "basis": facts_of(case).get("instrument", "none cited"),
-              "facts": facts_of(case), "rehearsal": True}
+              "facts": facts_of(case), "secrecy": "none", "rehearsal": True}
     demand["facts"]["authenticated"] = None
     number = desk.receive(case, demand)
     desk.run("clerk", "verify", number, desk.file("checks.json", {
@@ -120,12 +120,17 @@ def production_order(stage: Stage, desk: Desk, account: Account, midpoint: int) 
     facts["items"] = [{"name": "content", "category": "content", "item_place": "ie", "item_keys": "local", "retrievable": True}]
     demand = {"authority": "investigating judge, Paris", "enrolled": enrolled, "reference": "EPOC 2026/1",
               "basis": "Regulation (EU) 2023/1543 art. 5", "identifiers": [account.address], "period": period, "facts": facts}
+    desk.run("clerk", "receive", desk.file("silent.json", demand), desk.file("silent.paper", "a paper"), "--address", account.address,
+             fails="does not say whether it is secret")
+    stage.promise(True, "a demand that does not say whether it is secret is not entered")
+    demand |= {"secrecy": "none"}
     desk.run("clerk", "receive", desk.file("other.json", demand | {"identifiers": ["nobody@ie.example"]}),
              desk.file("other.paper", "another paper"), "--address", account.address,
              fails="no identifier of the demand leads to this account")
     stage.promise(True, "a demand is not entered on an account that it does not name")
     case = desk.receive("epoc", demand, account.address)
-    desk.run("clerk", "preserve", case)
+    desk.run("clerk", "preserve", case, fails="the law names for its preservation")
+    desk.run("clerk", "preserve", case, "--days", "60")
     desk.run("clerk", "count", case)
     opinion = desk.opinion(case)
     stage.promise([word.lower() for word in opinion["decision"]] == ["accept"], "the law says: comply")
@@ -184,11 +189,7 @@ def check_package(stage: Stage, wanted: set[str], unwanted: set[str]) -> None:
                        "--trust", "desk/trust.json", "--demand", "desk/epoc.paper")
     stage.promise("FAIL" not in report and "PASS" in report, "every line of the verifier's list passes")
     print("".join(f"     {line}\n" for line in report.splitlines()))
-    stage.run("age", "--decrypt", "-i", "desk/authority.key", "-o", "desk/production.tar", "desk/production.age")
-    (stage.root / "desk/bag").mkdir()
-    stage.run("tar", "-xf", "desk/production.tar", "-C", "desk/bag")
-    stage.run("sh", "-c", "cd desk/bag && sha256sum --quiet --check manifest-sha256.txt && "
-                          "sha512sum --quiet --check manifest-sha512.txt")
+    unpack(stage, "desk/production.age", "desk/bag")
     stage.promise(True, "age, tar, sha256sum and sha512sum, which know nothing of Bailiwick, agree")
     letters = b"".join(path.read_bytes() for path in sorted((stage.root / "desk/bag/data/eml").glob("*.eml")))
     stage.promise(wanted and all(word.encode() in letters for word in wanted),
@@ -197,16 +198,17 @@ def check_package(stage: Stage, wanted: set[str], unwanted: set[str]) -> None:
                   f"none of the {len(unwanted)} others is")
 
 
-def order_of_today(desk: Desk, account: Account, reference: str, keys: str, period: dict, secrecy: dict | None = None) -> tuple[str, dict]:
+def order_of_today(desk: Desk, account: Account, reference: str, keys: str, period: dict, secrecy: dict | None = None,
+                   category: str = "content") -> tuple[str, dict]:
     """A production order served two days ago, which the enforcing authority has cleared: its case and the opinion."""
     served = datetime.now(timezone.utc) - timedelta(days=2)
     facts = facts_of("G01") | {"served": served.isoformat(timespec="seconds"), "enforcing_authority": "cleared",
                                "authenticated": None}
-    facts["items"] = [{"name": "content", "category": "content", "item_place": "ie", "item_keys": keys,
+    facts["items"] = [{"name": category, "category": category, "item_place": "ie", "item_keys": keys,
                        "retrievable": keys != "user"}]
     enrolled = json.loads((desk.stage.root / "desk/epoc.json").read_text())["enrolled"]
     name = reference.replace(" ", "-").replace("/", "-")
-    demand = {"authority": "investigating judge, Paris", "enrolled": enrolled, "reference": reference, "secrecy": secrecy,
+    demand = {"authority": "investigating judge, Paris", "enrolled": enrolled, "reference": reference, "secrecy": {"order": secrecy} if secrecy else "none",
               "basis": "Regulation (EU) 2023/1543 art. 5", "identifiers": [account.address], "period": period, "facts": facts}
     case = desk.receive(name, demand, account.address)
     return case, desk.opinion(case)
@@ -246,20 +248,97 @@ def managed_under_secrecy(stage: Stage, desk: Desk, account: Account, mine: set[
     stage.promise(time.time() >= ends, "its leaves are opened when the secrecy ends, and not before")
 
 
-def sealed_account(stage: Stage, desk: Desk, account: Account) -> None:
-    stage.title("the same order for an account in custody `sealed`")
-    period = {"from": int(time.time()) - 3 * 86400, "until": int(time.time())}
+def signed_by_two(desk: Desk, case: str, *recipient: str) -> None:
+    order = desk.json("counsel", "prepare", case, *recipient)["digest"]
+    desk.run("counsel", "approve", case, order, "--office", "counsel", "--yes")
+    desk.run("approver", "approve", case, order, "--office", "approver", "--yes")
+    desk.stage.until("the log has the authorisation", lambda: desk.state(case) == "logged")
+
+
+def unpack(stage: Stage, package: str, folder: str) -> Path:
+    """The package opened by programs that know nothing of Bailiwick."""
+    stage.run("age", "--decrypt", "-i", "desk/authority.key", "-o", f"{folder}.tar", package)
+    (stage.root / folder).mkdir()
+    stage.run("tar", "-xf", f"{folder}.tar", "-C", folder)
+    stage.run("sh", "-c", f"cd {folder} && sha256sum --quiet --check manifest-sha256.txt && "
+                          "sha512sum --quiet --check manifest-sha512.txt")
+    return stage.root / folder
+
+
+def sealed_account(stage: Stage, desk: Desk, account: Account, mine: set[str]) -> None:
+    stage.title("the same order for an account in custody `sealed`: what is held, as sealed as it is")
+    month = datetime.now(timezone.utc).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    period = {"from": int(month.timestamp()), "until": int(time.time()) + 3600}
     case, opinion = order_of_today(desk, account, "EPOC 2026/2", "user", period)
     produce = [part["produce"] for part in opinion["parts"]]
-    stage.promise("plaintext" not in json.dumps(produce).lower(), "the law asks for what is held: ciphertext, and a statement")
-    scope = {"version": 1, "account": account.id, "from": period["from"], "until": period["until"],
-             "categories": ["content"], "correspondents": [], "message_ids": []}
-    desk.run("counsel", "decide", case, "comply", "--scope", desk.file("sealed-scope.json", scope), "--reason",
-             "what is held is produced as it is held")
+    stage.promise(produce == ["ciphertext"], "the law asks for what is held: ciphertext, and a statement")
+    opened = {"version": 1, "account": account.id, "from": period["from"], "until": period["until"],
+              "categories": ["content"], "correspondents": [], "message_ids": []}
+    before = desk.file("sealed-scope.json", opened)
+    desk.run("counsel", "decide", case, "comply", "--scope", before, fails="needs a reason")
+    stage.promise(True, "to order it opened is against the law's opinion, and needs a written reason")
+    desk.run("counsel", "decide", case, "comply", "--scope", before, "--reason", "perhaps somebody holds a key")
     key = desk.json("station", "order-key", "--out", "desk/sealed-order.key", show=False)["public"]
     refusal = desk.run("counsel", "prepare", case, "--recipient", key, fails="nobody but the account's owner holds a key", show=False)
     stage.say(refusal.strip().splitlines()[0])
-    stage.promise(True, "no order can be prepared: there is no escrow, and nobody but its owner can open it")
+    stage.promise(True, "even then no order can be prepared: there is no escrow, and nobody but its owner can open it")
+    desk.run("counsel", "narrow", case, before, desk.file("sealed-narrowed.json", opened | {"form": "sealed"}))
+    signed_by_two(desk, case)
+    desk.run("clerk", "holders", case, "desk/nobody", fails="no holder is asked")
+    produce = ["produce", case, "--trust", "desk/trust.json", "--out", "desk/sealed.age"]
+    # The desk does not take the record of the delivery: as if the power failed just then.
+    desk.run("station", *produce, "--means", "x" * 201, fails="then run: desk deliver")
+    stage.promise(desk.state(case) == "produced", "a station that is cut short after it wrote the package says how to go on")
+    desk.run("station", "deliver", case, "desk/sealed.age")
+    stage.promise(desk.state(case) == "delivered", "and the package it wrote is delivered by `deliver` alone")
+    report = stage.run("bailiwick-verify", "production", "desk/sealed.age", "--identity", "desk/authority.key",
+                       "--trust", "desk/trust.json")
+    stage.promise("FAIL" not in report and "Ciphertext only; nothing in it opens without the owner" in report,
+                  "the verifier finds ciphertext of the order's period, in an account without holders, and nothing else")
+    bag = unpack(stage, "desk/sealed.age", "desk/sealed-bag")
+    inventory = json.loads((bag / "data/inventory.json").read_text())
+    kinds = {line["table"] for line in inventory}
+    stage.promise({2, 3, 17} <= kinds <= {2, 3, 16, 17, 32},
+                  f"{len(inventory)} sealed records: manifest, epoch keys, letters and rows; no unlocker, no escrow")
+    octets = b"".join(path.read_bytes() for path in bag.rglob("*") if path.is_file())
+    stage.promise(mine and not any(word.encode() in octets for word in mine), "none of its letters' words is in it")
+    statement = (bag / "data/statement.txt").read_text()
+    stage.promise("by receipt guards               none" in statement and "lists its keys, and no escrow" in statement,
+                  "a statement says what it is, and that nobody here holds a key")
+    print("".join(f"     {line}\n" for line in statement.splitlines()))
+    letter = next(bag.glob("data/sealed/17/*"))
+    whole = letter.read_bytes()
+    letter.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    stage.run("bailiwick-verify", "production", "desk/sealed-bag", "--trust", "desk/trust.json", fails="FAIL", show=False)
+    stage.promise(True, "caught: one octet of ciphertext changed")
+
+
+def subscriber(stage: Stage, desk: Desk, account: Account, alias: str) -> None:
+    """An order for who the subscriber is: what the cell itself knows, field by field."""
+    stage.title("an order for subscriber data: no letter, no holder, two officers and the log all the same")
+    period = {"from": int(time.time()) - 86400, "until": int(time.time()) + 3600}
+    case, opinion = order_of_today(desk, account, "EPOC 2026/4", "local", period, category="subscriber")
+    stage.promise([word.lower() for word in opinion["decision"]] == ["accept"], "the law says: comply")
+    scope = {"version": 1, "account": account.id, "from": period["from"], "until": period["until"],
+             "categories": ["subscriber"], "fields": ["addresses", "created"]}
+    desk.run("counsel", "decide", case, "comply", "--scope", desk.file("content-scope.json", scope | {
+        "categories": ["content"], "fields": []}), fails="needs a reason")
+    stage.promise(True, "an order for subscriber data does not reach letters")
+    desk.run("counsel", "decide", case, "comply", "--scope", desk.file("subscriber-scope.json", scope))
+    signed_by_two(desk, case)
+    desk.run("station", "produce", case, "--trust", "desk/trust.json", "--out", "desk/subscriber.age")
+    report = stage.run("bailiwick-verify", "production", "desk/subscriber.age", "--identity", "desk/authority.key",
+                       "--trust", "desk/trust.json")
+    stage.promise("FAIL" not in report and "PASS  What is told of the subscriber" in report,
+                  "the verifier finds what the scope names, and no more")
+    bag = unpack(stage, "desk/subscriber.age", "desk/subscriber-bag")
+    told = json.loads((bag / "data/records/subscriber.json").read_text())
+    stage.promise(set(told) == {"addresses", "created"}, "two fields were named, and two are told")
+    stage.promise({line["address"] for line in told["addresses"]} == {account.address, alias}, "its address and its alias")
+    stage.promise(abs(told["created"] - time.time()) < 3600, "and since when it exists")
+    files = {str(path.relative_to(bag / "data")) for path in (bag / "data").rglob("*") if path.is_file()}
+    stage.promise(files == {"index.json", "redactions.json", "scope.json", "statement.txt", "records/subscriber.json"},
+                  "nothing else is in the package")
 
 
 def attacks(stage: Stage, desk: Desk) -> None:

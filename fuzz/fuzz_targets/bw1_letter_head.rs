@@ -7,6 +7,7 @@ use bailiwick_fuzz::{Repeating, candidate};
 use libfuzzer_sys::fuzz_target;
 use seal::epoch::EpochKeys;
 use seal::letter::{Chain, LetterSealer, open_head, verify_ingest};
+use seal::run::Run;
 use seal::sign::{SigningKey, VerifyingKey};
 use vocab::{AccountId, Epoch, EpochVersion, LetterId, Timestamp};
 
@@ -28,7 +29,8 @@ static VALID: LazyLock<Valid> = LazyLock::new(|| {
     let signer = SigningKey::generate(&entropy).unwrap();
     let start = Chain::start(AccountId([1; 16]));
     let (to, at, mut body) = (keys.public(Timestamp(0)), Timestamp(1_794_000_000), Vec::new());
-    let mut letter = LetterSealer::begin(LetterId([2; 16]), at, &to, &entropy, &mut body).unwrap();
+    let step = Run::begin(&to, &entropy).unwrap().step().unwrap();
+    let mut letter = LetterSealer::begin(LetterId([2; 16]), at, step, &entropy, &mut body).unwrap();
     letter.push(b"Subject: x\r\n\r\ny\r\n", &mut body).unwrap();
     let (record, _) = letter.close(b"head", &mut body).unwrap().ingest(&signer, &start).unwrap();
     Valid { keys, cell: signer.public(), start, record }

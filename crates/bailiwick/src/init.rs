@@ -15,6 +15,7 @@ use vocab::CellId;
 
 use crate::cli::Init;
 use crate::config::Config;
+use crate::say;
 
 /// Writes `bailiwick.toml`, `cell.keys`, `dkim-rsa.pem`, `tls.key` and `tls.crt` into the folder.
 pub(crate) fn run(args: &Init, entropy: &dyn Entropy) -> Result<()> {
@@ -48,17 +49,23 @@ pub(crate) fn run(args: &Init, entropy: &dyn Entropy) -> Result<()> {
     secret_file(&args.dir.join("tls.crt"), tls.cert.pem().as_bytes())?;
     secret_file(&path, text.as_bytes())?;
     fs::File::open(&args.dir)?.sync_all()?;
-    println!("{}", path.display());
-    println!("  the cell's configuration; every line is explained there");
-    println!("{}", args.dir.join("cell.keys").display());
-    println!("  the cell's keys. Keep a copy on paper or on a token, and out of backups");
-    println!("it will listen for");
-    for (protocol, listener) in config.listeners() {
+    say(&summary(&config, &path, &args.dir))
+}
+
+fn summary(config: &Config, path: &Path, dir: &Path) -> String {
+    let mut lines = vec![
+        path.display().to_string(),
+        "  the cell's configuration; every line is explained there".to_owned(),
+        dir.join("cell.keys").display().to_string(),
+        "  the cell's keys. Keep a copy on paper or on a token, and out of backups".to_owned(),
+        "it will listen for".to_owned(),
+    ];
+    lines.extend(config.listeners().map(|(protocol, listener)| {
         let when = if protocol == "relay" { "  once `peer_ca` is set" } else { "" };
-        println!("  {protocol:<10} {}{when}", listener.listen);
-    }
-    println!("next: bailiwick serve --config {}", path.display());
-    Ok(())
+        format!("  {protocol:<10} {}{when}", listener.listen)
+    }));
+    lines.push(format!("next: bailiwick serve --config {}", path.display()));
+    lines.join("\n")
 }
 
 fn secret_file(path: &Path, contents: &[u8]) -> Result<()> {

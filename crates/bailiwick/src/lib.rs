@@ -21,9 +21,10 @@ mod serve;
 mod staff;
 mod tls;
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Parser;
 
 use admin::protocol::{Answer, Request};
@@ -73,21 +74,24 @@ fn check(args: &cli::Check) -> Result<()> {
     let identity = Identity::of(&config, &identity::cell_keys(&config)?)?;
     tls::check(&config.tls)?;
     if args.json {
-        println!("{}", serde_json::to_string(&identity)?);
-    } else {
-        println!("{} can be served from", args.config.config.display());
-        println!("{}", identity.lines().join("\n"));
+        return say(&serde_json::to_string(&identity)?);
     }
-    Ok(())
+    say(&format!("{} can be served from", args.config.config.display()))?;
+    say(&identity.lines().join("\n"))
+}
+
+/// Prints a line. A reader that has gone away is an error, and no panic.
+fn say(line: &str) -> Result<()> {
+    writeln!(io::stdout().lock(), "{line}").context("cannot print")
 }
 
 fn show(answer: &Answer, json: bool) -> Result<ExitCode> {
     let refused = matches!(answer, Answer::Refused { .. });
     if json {
-        println!("{}", serde_json::to_string(answer)?);
+        say(&serde_json::to_string(answer)?)?;
     } else {
         match admin::render::text(answer) {
-            Ok(text) => println!("{text}"),
+            Ok(text) => say(&text)?,
             Err(text) => eprintln!("bailiwick: {text}"),
         }
     }

@@ -14,7 +14,7 @@ use crate::error::DeskError;
 use crate::event::{Event, What};
 use crate::preservation;
 use crate::production;
-use crate::refusal::{Lack, Part};
+use crate::refusal::{Beyond, Lack, Part};
 use crate::scope::Scope;
 use crate::time;
 use custody::ciphertext::Reach;

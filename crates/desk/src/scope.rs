@@ -5,6 +5,7 @@
 //! Refs: design §7; specs/release-evidence.md §2.
 
 use crate::error::DeskError;
+use crate::refusal::Beyond;
 use seal::mac::sha256;
 use seal::sign::{SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};

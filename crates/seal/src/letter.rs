@@ -27,7 +27,7 @@ pub const HEADER_BYTES: usize = 60;
 /// Octets of the ingest statement that ends a head record.
 pub const INGEST_BYTES: usize = 144;
 /// Most octets of a head's plaintext.
-pub const HEAD_BYTES_MAX: usize = 1 << 20;
+pub const HEAD_BYTES_MAX: usize = 2 << 20;
 const MARK: &[u8; 8] = b"BWLETTER";
 
 /// What is clear about a letter.

@@ -6,6 +6,7 @@
 
 use crate::clock::{OsEntropy, now};
 use crate::report::{Report, whole};
+use crate::say;
 use crate::{evidence, input};
 use anyhow::Context as _;
 use custody::holder::{
@@ -76,7 +77,7 @@ pub(crate) fn trustee(files: &Files) -> anyhow::Result<Report> {
         let examined =
             report.check("The release holds, and asks for this holder's share", examined)?;
         let release = examined.release();
-        println!("{}", evidence::describe(release.order(), release.scope()));
+        say(&evidence::describe(release.order(), release.scope())).ok()?;
         report.pass(evidence::witnessed(release.logged()));
         Some(examined)
     })
@@ -103,7 +104,7 @@ fn answer<R>(
     let side =
         HolderSide { key: &key, trust: &trust, served: &served, now: files.at.unwrap_or_else(now) };
     let Some(examined) = examine(&side, &mut report) else { return Ok(report) };
-    println!("Shares asked for: {}", examined.shares());
+    say(&format!("Shares asked for: {}", examined.shares()))?;
     if !files.yes && !confirmed()? {
         report.fail("You agreed", "you did not");
         return Ok(report);
@@ -118,8 +119,9 @@ fn answer<R>(
 }
 
 fn confirmed() -> anyhow::Result<bool> {
-    print!("Give your share for this? Type yes: ");
-    std::io::stdout().flush()?;
+    let mut out = std::io::stdout().lock();
+    write!(out, "Give your share for this? Type yes: ")?;
+    out.flush()?;
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
     Ok(line.trim() == "yes")

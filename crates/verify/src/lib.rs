@@ -22,6 +22,7 @@ mod report;
 use clap::{Parser, Subcommand};
 use custody::{ReleaseEvidence, TrustPolicy};
 use report::Report;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use vocab::Timestamp;
@@ -71,7 +72,8 @@ enum Command {
     },
     /// Check a whole log, copied to a folder.
     Log {
-        /// The folder: `checkpoint`, `tile/`, `openings/`.
+        /// The folder: `checkpoint`, `tile/`, `openings/`. A copy made before the witnesses saw the
+        /// newest leaves does not meet their quorum; make it again.
         folder: PathBuf,
         /// Your trust policy.
         #[arg(long)]
@@ -120,15 +122,21 @@ pub fn run() -> ExitCode {
     let Arguments { command } = Arguments::parse();
     match carry_out(command) {
         Ok(None) => ExitCode::SUCCESS,
-        Ok(Some(report)) => {
-            print!("{report}");
-            ExitCode::from(u8::from(!report.passed()))
-        }
+        // A report that nobody read whole is not a report.
+        Ok(Some(report)) => match say(report.to_string().trim_end()) {
+            Ok(()) => ExitCode::from(u8::from(!report.passed())),
+            Err(_) => ExitCode::from(2),
+        },
         Err(why) => {
             eprintln!("bailiwick-verify: {why:#}");
             ExitCode::from(2)
         }
     }
+}
+
+/// Prints a line. A reader that has gone away is an error, and no panic.
+fn say(line: &str) -> io::Result<()> {
+    writeln!(io::stdout().lock(), "{line}")
 }
 
 /// The list of checks of a production that is a bare tar archive in memory. For fuzzing.
@@ -172,7 +180,7 @@ fn carry_out(command: Command) -> anyhow::Result<Option<Report>> {
             let receipt = input::json(&file, custody::release::EVIDENCE_BYTES_MAX)?;
             let mut report = Report::default();
             if let Some(logged) = evidence::receipt(&mut report, &receipt, &trust) {
-                println!("{}", evidence::shown(&logged));
+                say(&evidence::shown(&logged))?;
             }
             Ok(Some(report))
         }
@@ -183,22 +191,22 @@ fn carry_out(command: Command) -> anyhow::Result<Option<Report>> {
             let mut report = Report::default();
             let at = at.unwrap_or_else(clock::now);
             if let Some((order, _)) = evidence::release(&mut report, &evidence, &trust, at) {
-                println!("{}", evidence::describe(&order, &evidence.scope));
+                say(&evidence::describe(&order, &evidence.scope))?;
             }
             Ok(Some(report))
         }
         Command::Log { folder, trust, at } => {
             let trust = input::trust(&trust)?;
             let (report, told) = log::check(&folder, &trust, at.unwrap_or_else(clock::now))?;
-            println!("{told}");
+            say(&told)?;
             Ok(Some(report))
         }
         Command::Holder(HolderCommand::New { out }) => {
-            println!("{}", holder::new_key(&out)?);
+            say(&holder::new_key(&out)?)?;
             Ok(None)
         }
         Command::Holder(HolderCommand::Public { key }) => {
-            println!("{}", holder::public_key(&key)?);
+            say(&holder::public_key(&key)?)?;
             Ok(None)
         }
         Command::Trustee(AnswerCommand::Answer(files)) => holder::trustee(&files).map(Some),

@@ -37,6 +37,9 @@ impl From<RouteError> for Refusal {
     }
 }
 
+/// NIST SP 800-63B-4 §3.1.1.2, for a password that is the only factor.
+const PASSWORD_CHARS_MIN: usize = 15;
+
 impl Cell {
     /// Makes an account with a recovery code and a first app password. No address leads to it
     /// before [`Cell::address_account`].
@@ -47,6 +50,10 @@ impl Cell {
         password: Option<&str>,
     ) -> Result<Answer, Refusal> {
         self.free_address(address)?;
+        if password.is_some_and(|password| password.chars().count() < PASSWORD_CHARS_MIN) {
+            let why = format!("a password has at least {PASSWORD_CHARS_MIN} characters");
+            return Err(Refusal::new(why, "take a longer one; a few words are easy to keep"));
+        }
         let account = self.fresh_account();
         let made = self.seal_account(account, custody, password)?;
         self.keystores.create(account, made.records).await?;

@@ -175,21 +175,47 @@ fn a_kill_amid_the_making_leaves_a_whole_account_or_a_free_address() {
     }
 }
 
+/// `account create` with a password on its standard input: whether it was done, what it said.
+fn create_with(config: &str, password: &str) -> (bool, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_bailiwick"))
+        .args(["admin", "--config", config, "account", "create", ALICE, "--password-stdin"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    writeln!(child.stdin.take().unwrap(), "{password}").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(said).unwrap())
+}
+
+/// As when `head` has read enough.
+#[test]
+fn who_reads_what_is_printed_may_go_away() {
+    let cell = Cell::serving("ie");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_bailiwick"))
+        .args(["check", "--config", &cell.config()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("bailiwick: cannot print"), "{said}");
+}
+
 #[test]
 fn a_password_is_not_for_mail_programs_and_its_maker_is_told() {
     let cell = Cell::serving("ie");
     let config = cell.config();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_bailiwick"))
-        .args(["admin", "--config", &config, "account", "create", ALICE, "--password-stdin"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
     let password = "a long enough password";
-    writeln!(child.stdin.take().unwrap(), "{password}").unwrap();
-    let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{said}");
+    let (done, said) = create_with(&config, "14 characters.");
+    assert!(!done && said.contains("at least 15 characters"), "{said}");
+    let (done, said) = create_with(&config, password);
+    assert!(done, "{said}");
     assert!(said.contains("IMAP and submission refuse it"), "{said}");
     assert!(said.contains("bailiwick admin app-password add"), "{said}");
     assert!(!said.contains(password), "{said}");

@@ -4,8 +4,8 @@ use crate::world::{DAY, NOW, Who, World, facts, scope};
 use bailiwick_desk::production::package::Bag;
 use bailiwick_desk::production::station::{Station, StationError};
 use bailiwick_desk::{
-    Answer, Choice, Command, DeskError, Fault, NonDisclosureOrder, Outcome, Scope, ScopeDiff,
-    SecrecyStated, State, UserNotice,
+    Answer, Beyond, Choice, Command, DeskError, Fault, NonDisclosureOrder, Outcome, Scope,
+    ScopeDiff, SecrecyStated, State, UserNotice,
 };
 use custody::leaf::Act;
 use custody::production::CustodyRecord;
@@ -147,7 +147,7 @@ fn a_narrowing_never_widens_and_is_counsels_own() {
     let wider = Scope { until: Timestamp(before.until.0 + 1), ..before.clone() };
     let diff = ScopeDiff::sign(case, &before, &wider, world.key(Who::Counsel)).unwrap();
     let refused = world.ask(Who::Counsel, Command::Narrow { case, scope: wider, diff });
-    assert!(matches!(refused.unwrap_err(), DeskError::Scope(_)));
+    assert!(matches!(refused.unwrap_err(), DeskError::Outside(Beyond::Wider)));
     let narrower = Scope { until: Timestamp(before.until.0 - DAY), ..before.clone() };
     let diff = ScopeDiff::sign(case, &before, &narrower, world.key(Who::Approver)).unwrap();
     let narrow = Command::Narrow { case, scope: narrower.clone(), diff };

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use seal::blob::PREFIX_BYTES;
 use seal::letter::{Chain, HeadOpener, LetterHeader, OpenedHead, Stated};
 use seal::sign::VerifyingKey;
-use store::Batch;
+use store::{Batch, ReadError};
 use tokio::sync::watch;
 use vocab::{Digest, RecordKind, Row};
 
@@ -67,7 +67,7 @@ struct Arrival {
 
 /// Why a head was left alone.
 enum Left {
-    /// It is not signed by the cell, does not open, or its body is another.
+    /// It is not signed by the cell, does not read or open, or its body is another.
     Altered,
     /// It was folded before: someone put it back.
     Replayed,
@@ -217,7 +217,7 @@ impl Account {
         let Some(from) = from else { return Ok(Heads { examined: Vec::new(), next: None }) };
         let account = Arc::clone(self);
         let found = tokio::task::spawn_blocking(move || account.found(from));
-        let (found, next) = found.await.map_err(|_| ChangeError::Failed)??;
+        let (found, lost, next) = found.await.map_err(|_| ChangeError::Failed)??;
         let threads = available_parallelism().map_or(1, NonZero::get).min(THREADS_MAX);
         let mut examined = Vec::with_capacity(found.len());
         let parts: Vec<_> = shared_out(found, threads)
@@ -231,20 +231,30 @@ impl Account {
             let part: Vec<_> = part.await.map_err(|_| ChangeError::Failed)?;
             examined.extend(part);
         }
+        examined.extend((0..lost).map(|_| Err(Left::Altered)));
         Ok(Heads { examined, next })
     }
 
-    fn found(&self, from: u64) -> Result<(Vec<Found>, Option<u64>), ChangeError> {
-        let (mut found, mut octets) = (Vec::new(), 0);
+    /// The heads, how many of them the disk has lost, and the row of the next one.
+    fn found(&self, from: u64) -> Result<(Vec<Found>, usize, Option<u64>), ChangeError> {
+        let (mut found, mut lost, mut octets) = (Vec::new(), 0, 0);
         for head in self.read.scan(self.id, RecordKind::LetterHead, Row(from)) {
-            let (row, record) = head.map_err(|_| ChangeError::Failed)?;
+            let (row, record) = match head {
+                Ok(head) => head,
+                // What is behind it must not wait for it.
+                Err(ReadError::Damaged { .. }) => {
+                    lost += 1;
+                    continue;
+                }
+                Err(ReadError::Io(_) | ReadError::Index(_)) => return Err(ChangeError::Failed),
+            };
             if found.len() >= LETTERS_PER_COMMIT || octets >= BATCH_OCTETS {
-                return Ok((found, Some(row.0)));
+                return Ok((found, lost, Some(row.0)));
             }
             octets += record.len();
             found.push((row.0, record));
         }
-        Ok((found, None))
+        Ok((found, lost, None))
     }
 
     /// Everything about heads but where they stand in the chain.

@@ -174,7 +174,7 @@ impl Account {
                 batch.delete(RecordKind::Mailbox, Row(row))
             };
             let batch = account.put_state(batch, modseq, 0)?;
-            account.append.commit(batch).await?;
+            account.append.commit(batch.to_make_room()).await?;
             account.apply(modseq, |state| {
                 state.mailboxes.remove(&row);
                 if left.subscribed {

@@ -1,6 +1,8 @@
 //! Folding: many letters at once, some of them spoiled.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+use std::path::{Path, PathBuf};
+
 use crate::world::World;
 use bailiwick_mail::account::Account;
 use bailiwick_mail::mailbox::Name;
@@ -64,6 +66,36 @@ async fn what_the_last_signature_vouches_for_cannot_be_altered_before_it() {
         let (rows, _) = arrived(&*world.open().await);
         assert_eq!(rows, folded, "row {row}, {from_the_end} from its end");
     }
+}
+
+/// The disk rots under one head: what came after it is read all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_the_disk_has_lost_holds_nothing_up() {
+    let world = World::new();
+    for number in 1..5 {
+        // Longer than what the store keeps in its index as well.
+        let subject = "s".repeat(9000);
+        world.deliver(format!("Subject: {number} {subject}\r\n\r\nx").as_bytes()).await;
+    }
+    let read = world.store.read();
+    let head = read.get(world.account, RecordKind::LetterHead, Row(2)).unwrap().unwrap();
+    let mut rotten = 0;
+    for file in files(world.directory()) {
+        let mut octets = std::fs::read(&file).unwrap();
+        if let Some(at) = octets.windows(head.len()).position(|window| window == head) {
+            octets.iter_mut().skip(at + 100).take(1).for_each(|octet| *octet ^= 1);
+            std::fs::write(&file, octets).unwrap();
+            rotten += 1;
+        }
+    }
+    assert_eq!(rotten, 1);
+    let account = world.open().await;
+    assert_eq!(arrived(&account), (vec![1, 3, 4], vec![1, 2, 3]));
+}
+
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
 /// A letter of somebody who can write the disk but not sign, after the cell's own.

@@ -189,6 +189,10 @@ impl World {
         Context { door: self.door.clone(), limits: self.limits, shutdown: self.down.subscribe() }
     }
 
+    pub(crate) fn directory(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+
     pub(crate) async fn open(&self) -> Arc<Account> {
         self.door.open(USER, &self.secret).await.unwrap()
     }

@@ -3,6 +3,8 @@
 //! Invariant: what is not understood is refused, with the line and the cure; a running
 //! server never reads the file again.
 
+mod sense;
+
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use std::net::SocketAddr;
@@ -286,7 +288,8 @@ impl Config {
             };
             at(span, what.to_owned(), cure)
         })?;
-        config.check().map_err(|wrong| at(wrong.span, wrong.what, wrong.cure))?;
+        let checked = config.check().and_then(|()| sense::check(&config, text));
+        checked.map_err(|wrong| at(wrong.span, wrong.what, wrong.cure))?;
         Ok(config)
     }
 

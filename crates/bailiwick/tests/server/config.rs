@@ -2,7 +2,7 @@
 //! snapshot, so that a person reads what an administrator will read.
 
 use std::fmt::Write as _;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use crate::cell::{Cell, bailiwick, stderr};
 use crate::tls::Authority;
@@ -98,6 +98,45 @@ fn mistakes() -> Vec<Mistake> {
     ]
 }
 
+/// Lines that are each well written, and make no sense.
+fn senseless() -> Vec<Mistake> {
+    let listening = |what, mx: fn(SocketAddr) -> SocketAddr| -> Mistake {
+        let make = move |cell: &Cell| {
+            let [mx_line, imap_line] = ["mx", "imap"].map(|name| format!("\"{}\"", cell.at(name)));
+            let mx = mx(cell.at("mx"));
+            cell.edit(&imap_line, &mx_line);
+            cell.edit(&mx_line, &format!("\"{mx}\""));
+        };
+        (what, Box::new(make))
+    };
+    let message = "message_octets_max = 52428800";
+    let arrival = "arrival_octets_max = 536870912";
+    vec![
+        listening("two listeners at one address", |mx| mx),
+        listening("a listener at every address", |mx| (Ipv4Addr::UNSPECIFIED, mx.port()).into()),
+        replaced("no connections", "# connections_max = 1000", "connections_max = 0"),
+        replaced(
+            "no connections of one source",
+            "# connections_per_source_max = 200",
+            "connections_per_source_max = 0",
+        ),
+        replaced("no further attempt", "[1, 5, 15, 60, 120, 240]", "[]"),
+        replaced("returned at once", "expire_hours = 120", "expire_hours = 0"),
+        replaced("one selector", "rsa_selector = \"bw-rsa\"", "rsa_selector = \"BW-ed\""),
+        replaced("letters above the memory", message, "message_octets_max = 536870913"),
+        replaced("letters that fit only once", message, "message_octets_max = 268435457"),
+        (
+            "no memory for the usual letter",
+            Box::new(move |cell| {
+                cell.edit(message, "");
+                cell.edit(arrival, "arrival_octets_max = 1");
+            }),
+        ),
+        replaced("more witnesses than peers", "witnesses_min = 1", "witnesses_min = 2"),
+        ("a peer with an own domain", Box::new(|cell| cell.meet(cell))),
+    ]
+}
+
 /// What the program says of the cell, without the folder it happens to be in.
 fn said(cell: &Cell, command: &str) -> String {
     let output = bailiwick(&[command, "--config", &cell.config()]);
@@ -123,7 +162,7 @@ fn every_mistake_is_named_with_its_line_and_a_cure() {
     let cell = Cell::new("ie", &Authority::new());
     let right = cell.text();
     let mut table = String::new();
-    for (what, make) in mistakes() {
+    for (what, make) in mistakes().into_iter().chain(senseless()) {
         make(&cell);
         let said = said(&cell, "check");
         assert!(said.contains("\n  cure: "), "{what}: no cure: {said}");
@@ -131,6 +170,24 @@ fn every_mistake_is_named_with_its_line_and_a_cure() {
         std::fs::write(cell.config(), &right).unwrap();
     }
     insta::assert_snapshot!(table);
+}
+
+#[test]
+fn a_limit_that_is_just_met_can_be_served_from() {
+    let authority = Authority::new();
+    let (cell, other) = (Cell::new("ie", &authority), Cell::new("us", &authority));
+    cell.edit("message_octets_max = 52428800", "message_octets_max = 268435456");
+    cell.edit("# connections_max = 1000", "connections_max = 1");
+    cell.edit("expire_hours = 120", "expire_hours = 1");
+    cell.edit("[1, 5, 15, 60, 120, 240]", "[1]");
+    cell.edit("rsa_selector = \"bw-rsa\"", "rsa_selector = \"bw-ed2\"");
+    // One port, at two addresses.
+    let imap = SocketAddr::new(cell.at("imap").ip(), cell.at("mx").port());
+    cell.edit(&format!("\"{}\"", cell.at("mx")), &format!("\"{}\"", other.at("mx")));
+    cell.edit(&format!("\"{}\"", cell.at("imap")), &format!("\"{imap}\""));
+    cell.identity();
+    cell.meet(&other);
+    cell.identity();
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::desk::{Carried, Desk};
 use crate::error::DeskError;
 use crate::event::What;
 use crate::notice::UserNotice;
-use crate::refusal::{Lack, Part, Unfit};
+use crate::refusal::{Fault, Lack, Part, Unfit};
 use crate::register::{EnrolledAuthority, Registrant};
 use crate::scope::{Scope, ScopeDiff, changes};
 use crate::secrecy::NonDisclosureOrder;
@@ -36,11 +36,15 @@ fn close(case: &Case) -> Result<What, DeskError> {
     Ok(What::Closed)
 }
 
-fn renewal(case: &Case, order: NonDisclosureOrder) -> What {
+fn renewal(case: &Case, order: NonDisclosureOrder, now: Timestamp) -> Result<What, DeskError> {
+    // A slip in its end would have the next batch open every sealed leaf, for ever.
+    if !case.demand.rehearsal && !order.binds(now) {
+        return Err(DeskError::Demand(Fault::LapsedSince));
+    }
     // A second order renews the first, and the log says which leaf stays sealed.
     let sealed = case.logged.values().filter(|at| at.sealed).map(|at| at.index).min();
     let first = case.secrecy.as_ref().and(sealed);
-    What::Secrecy { order, first }
+    Ok(What::Secrecy { order, first })
 }
 
 fn told(case: &Case, notice: UserNotice, now: Timestamp) -> Result<What, DeskError> {
@@ -181,7 +185,7 @@ impl Desk {
         id: CaseId,
         order: NonDisclosureOrder,
     ) -> Result<Answer, DeskError> {
-        let what = renewal(at.case(id)?, order);
+        let what = renewal(at.case(id)?, order, at.now)?;
         let event = at.event(Some(id), what);
         self.commit(&mut at.inner, vec![event], vec![], vec![])?;
         Ok(Answer::Secret { in_clear: at.case(id)?.in_clear() })

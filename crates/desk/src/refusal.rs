@@ -73,6 +73,8 @@ refusals! {
         Scope: "a scope",
             "begin it anew and hand in the scope: `correct` with the facts `{}`, `verify`, `assess`, \
              `decide … --scope`";
+        ScopeDecided: "a scope in the decision to comply",
+            "hand in with the decision what is to be produced: `decide … comply --scope FILE`";
         Sender: "an authenticated sender",
             "`correct` the case, call the authority back at a number found independently, and \
              `verify` it anew";
@@ -92,6 +94,9 @@ refusals! {
             "write this cell's State as `cell`, or enter the demand at the other cell";
         Lapsed: "its non-disclosure order has ended, so its first leaf would show",
             "check `until`, in seconds since 1970; if it has ended, write `\"secrecy\": \"none\"`";
+        LapsedSince: "the non-disclosure order has ended, so every sealed leaf of the case would open",
+            "name as `until` a time ahead, in seconds since 1970; if the secrecy was lifted, a few \
+             minutes ahead: the next batch after it opens the case's leaves for ever";
         Late: "served too long ago: only a rehearsal may be",
             "check `served`; to try a case of the past, write `\"rehearsal\": true`";
         LawOn: "the law of a day before the service, or ahead",

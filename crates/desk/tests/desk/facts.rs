@@ -251,3 +251,29 @@ fn a_late_secrecy_hides_what_is_not_logged_yet_and_names_what_is() {
     assert_eq!(opening.number(FieldId::INDEX), Some(first + 1));
     assert_eq!(world.desk.openable(later), [first + 1, first + 2]);
 }
+
+#[test]
+fn an_order_that_has_ended_opens_no_sealed_leaf() {
+    let mut world = World::new();
+    let mut demand = world.demand();
+    let until = Some(Timestamp(NOW.0 + 50 * DAY));
+    let bound = NonDisclosureOrder { until, ..order() };
+    demand.secrecy = Some(SecrecyStated::Order(bound.clone()));
+    let case = world.receive(demand.clone());
+    // Each command takes a second, so the other one ends at the very moment it is carried out.
+    for slip in [0, world.now.0 + 2] {
+        let ended = NonDisclosureOrder { until: Some(Timestamp(slip)), ..bound.clone() };
+        let refused = world.ask(Who::Counsel, Command::Secrecy { case, order: ended }).unwrap_err();
+        assert!(matches!(refused, DeskError::Demand(Fault::LapsedSince)), "{slip}: {refused}");
+        assert!(refused.cure().contains("a time ahead"));
+        assert!(world.desk.openable(world.now).is_empty());
+    }
+    assert_eq!(world.file(case).secrecy, Some(bound.clone()));
+    let soon = NonDisclosureOrder { until: Some(Timestamp(world.now.0 + 60)), ..bound };
+    world.ask(Who::Counsel, Command::Secrecy { case, order: soon.clone() }).unwrap();
+    // A rehearsal is of the past.
+    demand.rehearsal = true;
+    let case = world.receive(demand);
+    let ended = NonDisclosureOrder { until: Some(Timestamp(0)), ..soon };
+    assert!(world.ask(Who::Counsel, Command::Secrecy { case, order: ended }).is_ok());
+}

@@ -4,7 +4,7 @@ use crate::world::{DAY, NOW, Who, World, facts, scope};
 use bailiwick_desk::production::package::Bag;
 use bailiwick_desk::production::station::{Station, StationError};
 use bailiwick_desk::{
-    Answer, Beyond, Choice, Command, DeskError, Fault, NonDisclosureOrder, Outcome, Scope,
+    Answer, Beyond, Choice, Command, DeskError, Fault, Lack, NonDisclosureOrder, Outcome, Scope,
     ScopeDiff, SecrecyStated, State, UserNotice,
 };
 use custody::leaf::Act;
@@ -466,4 +466,29 @@ fn a_bag_is_the_same_octets_each_time() {
         Bag::new(station.unwrap().close(world.now).unwrap(), &evidence).unwrap()
     };
     assert_eq!(bag().tag_manifest(), bag().tag_manifest());
+}
+
+#[test]
+fn who_complies_says_at_once_with_what() {
+    let mut world = World::new();
+    for rehearsal in [false, true] {
+        let mut demand = world.demand();
+        demand.rehearsal = rehearsal;
+        let case = world.receive(demand);
+        world.verify(case);
+        world.assess(case);
+        let (outcome, reason) = (Outcome::Comply, Some("considered".to_owned()));
+        let choice = Box::new(Choice { outcome, scope: None, reason, codes: vec![] });
+        let answer = world.ask(Who::Counsel, Command::Decide { case, choice });
+        if rehearsal {
+            assert!(answer.is_ok(), "{answer:?}");
+            continue;
+        }
+        let refused = answer.unwrap_err();
+        assert!(matches!(refused, DeskError::Lacks(Lack::ScopeDecided)), "{refused}");
+        assert!(refused.cure().contains("--scope"));
+        // Nothing is lost: the same case is decided with one.
+        assert_eq!(world.desk.state(case), Some(State::Assessed));
+        world.decide(case, Outcome::Comply).unwrap();
+    }
 }

@@ -256,7 +256,7 @@ pub enum Command {
         #[serde(with = "crate::octets")]
         case: CaseId,
         /// Until when; `null` for as long as the law says.
-        #[serde(with = "crate::octets::maybe_time")]
+        #[serde(with = "custody::octets::maybe_time")]
         until: Option<Timestamp>,
     },
     /// Ends a preservation: once it has run out, or when a second person says so.

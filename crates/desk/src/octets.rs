@@ -61,25 +61,6 @@ pub(crate) mod time {
     }
 }
 
-/// Times that may be absent.
-pub(crate) mod maybe_time {
-    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
-    use vocab::Timestamp;
-
-    pub(crate) fn serialize<S: Serializer>(
-        value: &Option<Timestamp>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        value.map(|at| at.0).serialize(to)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Option<Timestamp>, D::Error> {
-        Ok(Option::deserialize(from)?.map(Timestamp))
-    }
-}
-
 /// Legal categories, in the words packs use.
 pub(crate) mod categories {
     use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};

@@ -18,7 +18,7 @@ pub struct NonDisclosureOrder {
     /// Who imposed it, 1 to 512 octets.
     pub issuer: String,
     /// When it ends; `None` where it names no end, which counsel is to challenge.
-    #[serde(with = "crate::octets::maybe_time")]
+    #[serde(with = "custody::octets::maybe_time")]
     pub until: Option<Timestamp>,
     /// When counsel looks at it again.
     #[serde(with = "crate::octets::time")]

@@ -37,10 +37,10 @@ pub struct EpochCount {
 #[serde(deny_unknown_fields)]
 pub struct Due {
     /// The raw arithmetic.
-    #[serde(with = "crate::octets::maybe_time")]
+    #[serde(with = "custody::octets::maybe_time")]
     pub policy: Option<Timestamp>,
     /// The legal limit.
-    #[serde(with = "crate::octets::maybe_time")]
+    #[serde(with = "custody::octets::maybe_time")]
     pub outer: Option<Timestamp>,
     /// The clock stands still; both move on with every second it does.
     pub stopped: bool,
@@ -67,7 +67,7 @@ pub struct CaseLine {
     /// Whether its time has run out without an answer.
     pub overdue: bool,
     /// Until when the account's records are preserved.
-    #[serde(with = "crate::octets::maybe_time")]
+    #[serde(with = "custody::octets::maybe_time")]
     pub preserved_until: Option<Timestamp>,
     /// Whether it is a rehearsal.
     pub rehearsal: bool,

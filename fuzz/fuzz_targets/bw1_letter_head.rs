@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use bailiwick_fuzz::{Repeating, candidate};
 use libfuzzer_sys::fuzz_target;
 use seal::epoch::EpochKeys;
-use seal::letter::{Chain, LetterSealer, open_head, verify_ingest};
+use seal::letter::{Chain, LetterSealer, Stated, open_head};
 use seal::run::Run;
 use seal::sign::{SigningKey, VerifyingKey};
 use vocab::{AccountId, Epoch, EpochVersion, LetterId, Timestamp};
@@ -38,7 +38,9 @@ static VALID: LazyLock<Valid> = LazyLock::new(|| {
 
 fuzz_target!(|data: &[u8]| {
     let record = candidate(&VALID.record, data);
-    let said = verify_ingest(&record, &VALID.cell, &VALID.start).is_ok();
+    let said = Stated::read(&record).is_ok_and(|stated| {
+        stated.verify(&VALID.cell).is_ok() && stated.follows(&VALID.start).is_ok()
+    });
     assert_eq!(said, record == VALID.record);
     if open_head(&record, &VALID.keys).is_ok() && said {
         assert!(record == VALID.record);

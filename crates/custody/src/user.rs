@@ -13,8 +13,10 @@ pub use change::{ChangeError, NewUnlocker};
 pub use create::{CreateAccount, CreateError, Created, create};
 pub use locked::{Attempt, Locked, LockedError, Tampered, UnlockError, Unlocked};
 
+use seal::Secret;
 use seal::epoch::{EpochKeys, EpochRecord};
 use seal::root::RootKey;
+use seal::slot::Unlocker;
 use std::sync::OnceLock;
 use vocab::{AccountId, Epoch, EpochVersion, RecordKind, Row, SlotId, Timestamp};
 
@@ -22,6 +24,8 @@ use vocab::{AccountId, Epoch, EpochVersion, RecordKind, Row, SlotId, Timestamp};
 pub const MONTHS_AHEAD: u32 = 12;
 /// Password slots an account may have, since trying each costs an Argon2id.
 pub const PASSWORDS_MAX: usize = 2;
+/// Characters of a password, at least: it is the only factor (NIST SP 800-63B-4).
+pub const PASSWORD_CHARS_MIN: usize = 15;
 /// Slots an account may have.
 pub const SLOTS_MAX: usize = 64;
 /// The row of an account's manifest.
@@ -53,6 +57,12 @@ impl Changes {
     pub fn is_empty(&self) -> bool {
         self.put.is_empty() && self.delete.is_empty()
     }
+}
+
+/// A password its owner may choose; `None` if it is too short.
+fn chosen<'a>(text: &'a str, pepper: Option<&'a Secret<32>>) -> Option<Unlocker<'a>> {
+    let long_enough = text.chars().count() >= PASSWORD_CHARS_MIN;
+    long_enough.then_some(Unlocker::Password { text, pepper })
 }
 
 /// The row of a slot: the first eight octets of its identifier.

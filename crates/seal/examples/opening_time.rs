@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use seal::epoch::EpochKeys;
 use seal::hseal::{self, SecretKey};
-use seal::letter::{Chain, HeadOpener, LetterSealer, open_head, verify_ingest};
+use seal::letter::{Chain, HeadOpener, LetterSealer, Stated, open_head};
 use seal::mac::sha256;
 use seal::run::Run;
 use seal::sign::SigningKey;
@@ -70,6 +70,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     print("letter::open_head", || done(open_head(&record, &keys)))?;
     let mut opener = HeadOpener::new(&keys);
     print("letter::HeadOpener::open", || done(opener.open(&record)))?;
-    print("letter::verify_ingest", || done(verify_ingest(&record, &signer, &before)))?;
+    print("letter::Stated::verify", || done(Stated::read(&record)?.verify(&signer)))?;
+    print("letter::Stated::follows", || done(Stated::read(&record)?.follows(&before)))?;
     Ok(())
 }

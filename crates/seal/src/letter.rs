@@ -360,21 +360,6 @@ impl Stated {
     }
 }
 
-/// Checks that a head record is the next in the chain and signed by the cell.
-///
-/// # Errors
-/// [`OpenError::Mismatch`] if it is not the next letter, [`OpenError::Tampered`] if it was
-/// altered or not signed by `key`.
-pub fn verify_ingest(
-    record: &[u8],
-    key: &VerifyingKey,
-    before: &Chain,
-) -> Result<Chain, OpenError> {
-    let stated = Stated::read(record)?;
-    stated.verify(key)?;
-    stated.follows(before)
-}
-
 /// A head record, opened.
 pub struct OpenedHead {
     /// What is clear about it.

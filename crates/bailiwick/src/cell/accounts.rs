@@ -8,14 +8,14 @@
 //! Invariant: an account's secrets are in the answer to the one who made it and nowhere else; no
 //! address leads to an account whose secrets were never shown.
 
-use custody::user::{self, Attempt, CreateAccount, Locked, Record};
+use custody::user::{self, Attempt, CreateAccount, CreateError, Locked, Record};
 use mail::account::KeystoreError;
 use mail::routes::{Destination, RouteError};
 use proto::address::Address;
 use seal::slot::Scope;
 use vocab::{AccountId, Custody, RecordKind, Row};
 
-use super::{Cell, NOT_KNOWN};
+use super::{Cell, LONGER, NOT_KNOWN};
 use crate::admin::protocol::{AccountLine, Answer, MapLine};
 use crate::admin::server::Refusal;
 use crate::clock;
@@ -37,9 +37,6 @@ impl From<RouteError> for Refusal {
     }
 }
 
-/// NIST SP 800-63B-4 §3.1.1.2, for a password that is the only factor.
-const PASSWORD_CHARS_MIN: usize = 15;
-
 impl Cell {
     /// Makes an account with a recovery code and a first app password. No address leads to it
     /// before [`Cell::address_account`].
@@ -50,10 +47,6 @@ impl Cell {
         password: Option<&str>,
     ) -> Result<Answer, Refusal> {
         self.free_address(address)?;
-        if password.is_some_and(|password| password.chars().count() < PASSWORD_CHARS_MIN) {
-            let why = format!("a password has at least {PASSWORD_CHARS_MIN} characters");
-            return Err(Refusal::new(why, "take a longer one; a few words are easy to keep"));
-        }
         let account = self.fresh_account();
         let made = self.seal_account(account, custody, password)?;
         self.keystores.create(account, made.records).await?;
@@ -128,7 +121,11 @@ impl Cell {
         let (now, entropy, pepper) = (clock::now(), self.entropy.as_ref(), self.keys.pepper());
         let pepper = Some(&pepper);
         let with = CreateAccount { account, cell, custody, escrow, password, pepper, now };
-        let created = user::create(&with, entropy).map_err(|error| failed(&error))?;
+        let created = user::create(&with, entropy).map_err(|error| match error {
+            CreateError::Short => Refusal::new(error.to_string(), LONGER),
+            CreateError::Password(_) => Refusal::new(error.to_string(), "choose another password"),
+            CreateError::Custody | CreateError::Seal(_) => failed(&error),
+        })?;
         let records = created.records.iter().map(|record| (record.kind, &record.bytes));
         let locked = Locked::from_records(account, records).map_err(|error| failed(&error))?;
         let mut unlocked = locked

@@ -114,7 +114,7 @@ impl Cell {
         for peer in &self.config.peers {
             text.push_str(&format!("witness {} {}\n", peer.name, peer.witness_key.get_ref()));
         }
-        let needed = usize::from(self.config.log.witnesses_min).clamp(1, names.len().max(1));
+        let needed = self.config.log.witnesses_min;
         text.push_str(&format!("group witnesses {needed} {}\nquorum witnesses\n", names.join(" ")));
         let policy = TrustPolicy {
             cell: self.keys.cell(),

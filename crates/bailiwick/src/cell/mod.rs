@@ -30,6 +30,8 @@ const ADMINISTRATOR: PersonId = PersonId(*b"cell admin\0\0\0\0\0\0");
 
 /// The cure where an address leads nowhere.
 const NOT_KNOWN: &str = "check how it is spelled; no command lists addresses";
+/// For a password that is too short.
+const LONGER: &str = "take a longer one; a few words are easy to keep";
 
 /// What the cell's parts share.
 pub(crate) struct Cell {

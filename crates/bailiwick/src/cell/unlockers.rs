@@ -8,7 +8,7 @@ use seal::slot::Scope;
 use vocab::{AccountId, SlotId};
 use zeroize::Zeroizing;
 
-use super::Cell;
+use super::{Cell, LONGER};
 use crate::admin::protocol::Answer;
 use crate::admin::server::Refusal;
 use crate::clock;
@@ -38,6 +38,7 @@ impl From<ChangeError> for Refusal {
             ChangeError::Policy => {
                 "name holders and guards in [custody] of the configuration, and restart"
             }
+            ChangeError::Short => LONGER,
             ChangeError::Password(_) => "choose another password",
             ChangeError::Tampered => ALTERED,
             ChangeError::Seal(_) => "see the server's log",

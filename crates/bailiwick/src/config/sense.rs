@@ -6,14 +6,12 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
+use mail::inbound::COPIES;
 use proto::address::Domain;
 use toml::Spanned;
 use toml::de::DeTable;
 
 use super::{Config, Wrong, wrong};
-
-/// A letter in arrival is in memory once as it came and once sealed, as `mail` counts it.
-const COPIES: u64 = 2;
 
 /// Judges a file whose values were each found well written; `text` is what it was read from.
 pub(super) fn check(config: &Config, text: &str) -> Result<(), Wrong> {
@@ -104,7 +102,7 @@ fn dkim(config: &Config, file: &File<'_>) -> Result<(), Wrong> {
 
 fn memory(config: &Config, file: &File<'_>) -> Result<(), Wrong> {
     let limits = &config.limits;
-    if limits.message_octets_max.saturating_mul(COPIES) <= limits.arrival_octets_max {
+    if limits.message_octets_max.saturating_mul(COPIES as u64) <= limits.arrival_octets_max {
         return Ok(());
     }
     let what = "the largest letter never fits in the memory for letters in arrival";
@@ -115,7 +113,7 @@ fn memory(config: &Config, file: &File<'_>) -> Result<(), Wrong> {
 /// A cell that names no peer yet keeps the `witnesses_min` that `init` wrote.
 fn witnesses(config: &Config, file: &File<'_>) -> Result<(), Wrong> {
     let (needed, peers) = (usize::from(config.log.witnesses_min), config.peers.len());
-    if needed <= peers.max(1) {
+    if (1..=peers.max(1)).contains(&needed) {
         return Ok(());
     }
     let what = format!("{needed} witnesses needed, of {peers} in [[peer]]");

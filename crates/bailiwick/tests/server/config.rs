@@ -133,6 +133,7 @@ fn senseless() -> Vec<Mistake> {
             }),
         ),
         replaced("more witnesses than peers", "witnesses_min = 1", "witnesses_min = 2"),
+        replaced("no witness", "witnesses_min = 1", "witnesses_min = 0"),
         ("a peer with an own domain", Box::new(|cell| cell.meet(cell))),
     ]
 }

@@ -8,8 +8,8 @@
 
 use super::create::{enrolment, epoch_record, slot_record};
 use super::{
-    Changes, MANIFEST_ROW, MONTHS_AHEAD, PASSWORDS_MAX, Record, SLOTS_MAX, Unlocked, epoch_row,
-    slot_row,
+    Changes, MANIFEST_ROW, MONTHS_AHEAD, PASSWORD_CHARS_MIN, PASSWORDS_MAX, Record, SLOTS_MAX,
+    Unlocked, chosen, epoch_row, slot_row,
 };
 use seal::code;
 use seal::epoch::{EpochKeys, EpochRecord, STANDING, begins, epoch_of};
@@ -40,6 +40,9 @@ pub enum ChangeError {
     /// The escrow policy handed in is not for the account's custody and cell, or is missing.
     #[error("there is no escrow policy for the account's custody and cell")]
     Policy,
+    /// The password is too short.
+    #[error("a password has at least {PASSWORD_CHARS_MIN} characters")]
+    Short,
     /// The password cannot be used or hashed.
     #[error("the password cannot be used")]
     Password(#[source] SlotError),
@@ -186,7 +189,7 @@ impl Unlocked {
         entropy: &dyn Entropy,
     ) -> Result<Changes, ChangeError> {
         self.sudo()?;
-        let with = Unlocker::Password { text: password, pepper };
+        let with = chosen(password, pepper).ok_or(ChangeError::Short)?;
         self.add(&with, Scope::ALL, None, Some(SlotKind::Password), now, entropy)
             .map(|(_, changes)| changes)
     }

@@ -5,7 +5,7 @@
 //! Refs: specs/bw1.md §2–§6.
 
 use super::change::{escrowed, listed_epoch, listed_slot};
-use super::{MANIFEST_ROW, MONTHS_AHEAD, Record, epoch_row, slot_row};
+use super::{MANIFEST_ROW, MONTHS_AHEAD, PASSWORD_CHARS_MIN, Record, chosen, epoch_row, slot_row};
 use seal::code;
 use seal::epoch::{EpochRecord, STANDING, epoch_of};
 use seal::escrow::EscrowPolicy;
@@ -52,6 +52,9 @@ pub enum CreateError {
         "custody `trustee` and `managed` need an escrow policy of their own, `sealed` has none"
     )]
     Custody,
+    /// The password is too short.
+    #[error("a password has at least {PASSWORD_CHARS_MIN} characters")]
+    Short,
     /// The password cannot be used or hashed.
     #[error("the password cannot be used")]
     Password(#[source] SlotError),
@@ -93,7 +96,8 @@ pub fn create(with: &CreateAccount<'_>, entropy: &dyn Entropy) -> Result<Created
         created: with.now,
     };
     let recovery = Some(Unlocker::Recovery(&recovery_code));
-    let password = with.password.map(|text| Unlocker::Password { text, pepper: with.pepper });
+    let password = with.password.map(|text| chosen(text, with.pepper).ok_or(CreateError::Short));
+    let password = password.transpose()?;
     for unlocker in recovery.into_iter().chain(password) {
         let enrolment = enrolment(Scope::ALL, None, with.now, &identity, &master, entropy);
         let slot =

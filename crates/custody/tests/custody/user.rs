@@ -110,6 +110,8 @@ fn a_password_opens_and_is_not_tried_unless_allowed() {
     let mut unlocked = locked.unlock(&with).unwrap();
     let without = Attempt { passwords: false, ..with };
     assert_eq!(locked.unlock(&without).err(), Some(UnlockError::Wrong));
+    let short = unlocked.set_password("14 characters.", None, NOW, &keystore.chance);
+    assert_eq!(short.err(), Some(ChangeError::Short));
     let changes = unlocked.set_password("another password", None, NOW, &keystore.chance).unwrap();
     keystore.commit(changes);
     let locked = keystore.locked();

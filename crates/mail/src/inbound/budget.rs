@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// A letter is in memory once as it came and once sealed.
-const COPIES: usize = 2;
+/// How often a letter in arrival is in memory: once as it came and once sealed.
+pub const COPIES: usize = 2;
 
 /// How much letters in arrival may hold together. Clones share it.
 #[derive(Clone)]

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use proto::address::Address;
 use tokio::sync::watch;
 
-pub use budget::Budget;
+pub use budget::{Budget, COPIES};
 pub use deliver::{DeliverError, Deliverer, DelivererOptions, Letter};
 
 use crate::account::Door;

@@ -8,14 +8,14 @@ use seal::code;
 use seal::epoch::{EpochKeys, EpochRecord};
 use seal::escrow::{Escrow, ShareBox};
 use seal::holder::{HolderKey, HolderPublic};
-use seal::letter::{Chain, open_head, verify_ingest};
+use seal::letter::{Chain, open_head};
 use seal::manifest::SignedManifest;
 use seal::sign::VerifyingKey;
 use seal::slot::SlotRecord;
 use seal::{Secret, cwrap};
 use vocab::{AccountId, Epoch, EpochVersion};
 
-use crate::{fixed, unhex, vectors};
+use crate::{fixed, unhex, vectors, verify_ingest};
 
 /// Every record of the published vectors, as something to start from.
 fn records() -> Vec<Vec<u8>> {

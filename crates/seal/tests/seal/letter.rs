@@ -5,13 +5,12 @@ use seal::blob::{self, BlobOpener};
 use seal::epoch::{self, EpochKeys};
 use seal::letter::{
     Chain, HEADER_BYTES, HeadOpener, INGEST_BYTES, LetterSealer, Stated, open_head, padme,
-    verify_ingest,
 };
 use seal::run::{Run, STEPS_MAX, Step};
 use seal::sign::SigningKey;
 use vocab::{AccountId, Epoch, EpochVersion, LetterId, Timestamp};
 
-use crate::{fixed, flips, part, pattern};
+use crate::{fixed, flips, part, pattern, verify_ingest};
 
 const NOW: Timestamp = Timestamp(1_795_000_000);
 

@@ -23,8 +23,10 @@ mod wycheproof;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use seal::Entropy;
+use seal::letter::{Chain, Stated};
 use seal::mac::sha256;
+use seal::sign::VerifyingKey;
+use seal::{Entropy, OpenError};
 
 /// Reproducible chance: SHA-256 of a label and a counter (specs/vectors/bw1/README.md).
 pub(crate) struct Fixed {
@@ -45,6 +47,18 @@ impl Entropy for Fixed {
             chunk.copy_from_slice(&block.0[..chunk.len()]);
         }
     }
+}
+
+/// Whether a head record is signed by the cell and the next in the chain: both halves of what
+/// a fold checks (specs/bw1.md §7.4).
+pub(crate) fn verify_ingest(
+    record: &[u8],
+    key: &VerifyingKey,
+    before: &Chain,
+) -> Result<Chain, OpenError> {
+    let stated = Stated::read(record)?;
+    stated.verify(key)?;
+    stated.follows(before)
 }
 
 /// Every place worth altering in a record: each end of each region, by one bit.

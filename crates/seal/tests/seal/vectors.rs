@@ -11,7 +11,7 @@ use seal::epoch::{EpochKeys, EpochRecord};
 use seal::escrow::{Escrow, EscrowPolicy, ShareBox};
 use seal::holder::{Holder, HolderKey};
 use seal::hseal::{self, SecretKey};
-use seal::letter::{Chain, LetterSealer, open_head, verify_ingest};
+use seal::letter::{Chain, LetterSealer, open_head};
 use seal::manifest::{EpochEntry, Manifest, SignedManifest, SlotEntry};
 use seal::root::MasterKey;
 use seal::row::RowKeys;
@@ -26,7 +26,7 @@ use vocab::{
     RecordKind, Row, SlotId, Timestamp,
 };
 
-use crate::{fixed, hex, pattern, unhex, vectors};
+use crate::{fixed, hex, pattern, unhex, vectors, verify_ingest};
 
 const ACCOUNT: AccountId = AccountId(*b"account 16 octet");
 const CELL: CellId = CellId(*b"cell id 16 octet");

@@ -271,11 +271,12 @@ impl Address {
     /// Which part is wrong.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         let (local, rest) = split_local(text)?;
-        let domain = Domain::parse(rest)?;
-        if text.len() > MAX_ADDRESS_OCTETS {
+        let address = Self { local, domain: Domain::parse(rest)? };
+        // A-labels can be longer than what was typed, and they are what goes over the wire.
+        if text.len().max(address.to_wire().len()) > MAX_ADDRESS_OCTETS {
             return Err(AddressError::TooLong);
         }
-        Ok(Self { local, domain })
+        Ok(address)
     }
 
     /// Under what an account is looked up: Unicode NFC, lower case, the domain in A-labels.

@@ -1,6 +1,8 @@
 //! Addresses: RFC 5321 §4.1.2, RFC 6531 §3.3.
 
-use bailiwick_proto::address::{Address, AddressError, Domain, LocalPart, Path};
+use bailiwick_proto::address::{
+    Address, AddressError, Domain, LocalPart, MAX_ADDRESS_OCTETS, Path,
+};
 
 fn check(text: &str, local: &str, domain: &str) {
     let address = Address::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
@@ -69,6 +71,11 @@ fn lengths_are_limited() {
     assert_eq!(domain.len(), 255);
     assert!(Domain::parse(&domain).is_ok());
     assert_eq!(Address::parse(&format!("a@{domain}")), Err(AddressError::TooLong));
+    // As typed it fits; in A-labels, which go over the wire, it does not.
+    let (local, domain) = ("a".repeat(40), "ȾZZZZZZZZZZZZZZZZZZZ.".repeat(8) + "example");
+    let typed = format!("{local}@{domain}");
+    assert!(typed.len() <= MAX_ADDRESS_OCTETS && Domain::parse(&domain).is_ok());
+    assert_eq!(Address::parse(&typed), Err(AddressError::TooLong));
     // Quoting counts: it is what goes over the wire.
     assert_eq!(LocalPart::new(&"\"".repeat(40)), Err(AddressError::TooLong));
 }

@@ -14,9 +14,10 @@ fuzz_target!(|data: &[u8]| {
     match first % 4 {
         0 => {
             let _ = (check::format(data), check::index_row(data), check::checkpoint(data));
+            let _ = check::point(data);
             let mut data = data.to_vec();
             data.extend(crc32c::crc32c(&data).to_be_bytes());
-            let _ = check::checkpoint(&data);
+            let _ = (check::checkpoint(&data), check::point(&data));
         }
         1 => {
             let Some((kind, data)) = data.split_first() else { return };

@@ -3,6 +3,7 @@
 //! Invariant: changes nothing, opens no file, and believes no length that no checksum covers.
 //! Refs: specs/store-journal.md §2 to §7.
 
+use crate::backup::Point;
 use crate::checkpoint::Checkpoint;
 use crate::format::{Directory, RecordType, len64, size};
 use crate::index::Entry;
@@ -79,6 +80,14 @@ pub fn directory(kind: u8, octets: &[u8]) -> Option<Vec<u8>> {
 pub fn checkpoint(octets: &[u8]) -> Option<(u64, u64)> {
     let checkpoint = Checkpoint::decode(octets)?;
     Some((checkpoint.number, len64(checkpoint.books.ledgers.len())))
+}
+
+/// How many segments and files a point of a backup names (specs/backup.md §2); `None` if the octets
+/// are none. What is read prints as it came.
+#[must_use]
+pub fn point(octets: &[u8]) -> Option<(u64, u64)> {
+    let point = Point::decode(octets).filter(|point| point.encode() == octets)?;
+    Some((len64(point.segments.len()), len64(point.files.len())))
 }
 
 /// The version that a FORMAT file names (specs/store-journal.md §1); `None` if it names none.

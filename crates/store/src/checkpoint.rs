@@ -67,10 +67,6 @@ impl Checkpoint {
 
     /// The last checkpoint; `None` if there is none that checks.
     pub(crate) fn read(disk: &Disk) -> io::Result<Option<Self>> {
-        match std::fs::read(disk.root.join(FILE)) {
-            Ok(bytes) => Ok(Self::decode(&bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        Ok(disk.read(FILE)?.and_then(|bytes| Self::decode(&bytes)))
     }
 }

@@ -7,7 +7,9 @@
 use crate::format::{Fields, Head, KEY_LEN, Key, Place};
 use crate::preserve::HoldId;
 use bytes::Bytes;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable};
+use fjall::{
+    Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable, Snapshot,
+};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -103,6 +105,13 @@ impl Index {
         let side = database.keyspace("side", options)?;
         let any_pins = AtomicBool::new(side.prefix([PIN]).next().is_some());
         Ok(Self { rows, side, database, any_pins })
+    }
+
+    /// What it holds now, and will while this lives.
+    pub(crate) fn view(&self) -> IndexView {
+        let (snapshot, rows, side) =
+            (self.database.snapshot(), self.rows.clone(), self.side.clone());
+        IndexView { snapshot, rows, side }
     }
 
     /// The number of the last checkpoint this index was part of; 0 when new.
@@ -260,6 +269,51 @@ impl IndexWrite {
     pub(crate) fn delete_pin(&mut self, hold: HoldId, key: &Key) {
         self.set(Tree::Side, side_key(PIN, &[key, &hold.0]), None);
         self.set(Tree::Side, side_key(HELD, &[&hold.0, key]), None);
+    }
+}
+
+/// An index as it stood; see [`Index::view`].
+pub(crate) struct IndexView {
+    snapshot: Snapshot,
+    rows: Keyspace,
+    side: Keyspace,
+}
+
+/// An entry beside the rows. Their order is that of the engine's keys.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Side {
+    Head(AccountId),
+    Held(HoldId, Key),
+    Pin(Key, HoldId),
+}
+
+impl IndexView {
+    /// Every row.
+    pub(crate) fn rows(&self) -> RowIter {
+        RowIter(self.snapshot.range(&self.rows, [0; KEY_LEN]..=[0xff; KEY_LEN]))
+    }
+
+    /// Every entry beside the rows but the checkpoint's token, with its octets, in the order of
+    /// the keys.
+    pub(crate) fn side(&self) -> impl Iterator<Item = Result<(Side, Vec<u8>), IndexError>> + use<> {
+        let all = self.snapshot.range::<&[u8], _>(&self.side, ..);
+        all.map(|guard| {
+            let (key, value) = guard.into_inner()?;
+            if key == TOKEN {
+                return Ok(None);
+            }
+            let mut fields = Fields(&key);
+            let side = (|| {
+                Some(match fields.u8()? {
+                    HEAD => Side::Head(AccountId(fields.array()?)),
+                    PIN => Side::Pin(fields.array()?, HoldId(fields.array()?)),
+                    HELD => Side::Held(HoldId(fields.array()?), fields.array()?),
+                    _ => return None,
+                })
+            })();
+            Ok(Some((side.ok_or(IndexError::Entry)?, value.to_vec())))
+        })
+        .filter_map(Result::transpose)
     }
 }
 

@@ -109,7 +109,7 @@ impl Keeper {
         }
     }
 
-    fn look(&mut self) {
+    pub(crate) fn look(&mut self) {
         if self.shared.has_stopped() {
             return;
         }
@@ -128,6 +128,12 @@ impl Keeper {
         }
     }
 
+    /// As if the last checkpoint had been taken so long ago.
+    #[cfg(test)]
+    pub(crate) fn age(&mut self, by: Duration) {
+        self.taken = Instant::now().checked_sub(by).unwrap_or(self.taken);
+    }
+
     fn is_checkpoint_due(&self) -> bool {
         let (segment, offset) = {
             let books = self.shared.books();
@@ -143,7 +149,7 @@ impl Keeper {
     }
 
     /// Brings the index to the disk, then says so.
-    fn checkpoint(&mut self) -> Result<(), MaintainError> {
+    pub(crate) fn checkpoint(&mut self) -> Result<(), MaintainError> {
         let books = self.shared.books().clone();
         let (at, number) = ((books.segment, books.offset), self.number + 1);
         if at == self.at {
@@ -159,9 +165,10 @@ impl Keeper {
         number: u64,
         books: crate::effects::Books,
     ) -> Result<(), MaintainError> {
+        // Also if it fails: the index may carry the number by then.
+        self.number = number;
         self.shared.index.persist(number)?;
         Checkpoint { number, books }.write(&self.shared.disk)?;
-        self.number = number;
         self.taken = Instant::now();
         Ok(())
     }
@@ -201,7 +208,7 @@ impl Keeper {
     }
 
     /// Every segment that holds anything dead.
-    fn compact_all(&mut self) -> Result<Reclaimed, MaintainError> {
+    pub(crate) fn compact_all(&mut self) -> Result<Reclaimed, MaintainError> {
         self.stuck.clear();
         let queue = self.queue.upgrade().ok_or(CommitError::Stopped)?;
         crate::block::on(queue.ask(|reply| Command::End { reply }))?;

@@ -9,12 +9,14 @@
 //! Refs: specs/store-journal.md; docs/adr/0003-store.md.
 
 mod append;
+pub mod backup;
 mod batch;
 mod block;
 pub mod check;
 mod checkpoint;
 mod disk;
 mod effects;
+pub mod examine;
 mod format;
 mod index;
 mod keeper;
@@ -23,6 +25,8 @@ mod read;
 mod recover;
 mod segment;
 mod shared;
+#[cfg(test)]
+mod simulated;
 mod writer;
 
 #[cfg(test)]
@@ -41,14 +45,18 @@ use crate::disk::Disk;
 use crate::format::VERSION;
 use crate::index::IndexError;
 use crate::keeper::{Ask, Keeper, Wake};
-use crate::writer::{Queue, Writer};
+use crate::writer::{Command, Queue, Stand, Writer};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use tokio::sync::mpsc;
+
+/// The file that names the format of a store's directory.
+const FORMAT: &str = "FORMAT";
 
 /// How a store is run. The defaults suit a cell.
 #[derive(Debug, Clone)]
@@ -194,6 +202,33 @@ pub struct Store {
     shared: Arc<Shared>,
 }
 
+/// A store that stands where its journal ends, before anything runs.
+struct Parts {
+    shared: Arc<Shared>,
+    queue: Queue,
+    commands: mpsc::Receiver<Command>,
+    writer: Writer,
+    keeper: Keeper,
+    asks: SyncSender<Ask>,
+    asked: Receiver<Ask>,
+}
+
+impl Parts {
+    fn open(disk: Disk, options: Options) -> Result<Self, OpenError> {
+        check(&options)?;
+        let lock = claim(&disk)?;
+        let recovered = recover::recover(&disk, &options)?;
+        let (number, active) = (recovered.checkpoint, recovered.active.clone());
+        let checkpoint_bytes = options.checkpoint_bytes;
+        let shared = Arc::new(Shared::new(disk, options, recovered, lock));
+        let (queue, commands) = Queue::new();
+        let (asks, asked) = sync_channel(16);
+        let keeper = Keeper::new(shared.clone(), queue.weak(), number);
+        let writer = Writer::new(shared.clone(), active, Wake::new(asks.clone(), checkpoint_bytes));
+        Ok(Self { shared, queue, commands, writer, keeper, asks, asked })
+    }
+}
+
 /// The store's threads and the ways to them.
 struct Running {
     queue: Queue,
@@ -238,17 +273,9 @@ impl Store {
     }
 
     fn open_on(disk: Disk, options: Options) -> Result<Self, OpenError> {
-        check(&options)?;
-        let lock = claim(&disk)?;
-        let recovered = recover::recover(&disk, &options)?;
-        let (number, active) = (recovered.checkpoint, recovered.active.clone());
-        let checkpoint_bytes = options.checkpoint_bytes;
-        let shared = Arc::new(Shared::new(disk, options, recovered, lock));
-        let (queue, commands) = Queue::new();
-        let (asks, asked) = sync_channel(16);
-        let keeper = Keeper::new(shared.clone(), queue.weak(), number);
-        let writer = Writer::new(shared.clone(), active, Wake::new(asks.clone(), checkpoint_bytes));
-        let writer = spawn("store-writer", move || writer.run(commands))?;
+        let parts = Parts::open(disk, options)?;
+        let Parts { shared, queue, mut commands, mut writer, keeper, asks, asked } = parts;
+        let writer = spawn("store-writer", move || writer.run(&mut commands))?;
         let keeper = spawn("store-keeper", move || keeper.run(&asked))?;
         let threads = Mutex::new(Some((writer, keeper)));
         Ok(Self { running: Arc::new(Running { queue, asks, threads }), shared })
@@ -285,6 +312,11 @@ impl Store {
             free_bytes: self.shared.disk.free_bytes().unwrap_or(0),
             has_stopped: self.shared.has_stopped(),
         }
+    }
+
+    /// Where journal and index stand between two groups.
+    fn stand_blocking(&self) -> Result<Stand, CommitError> {
+        block::on(self.running.queue.ask(|reply| Command::Stand { reply }))
     }
 
     /// Empties every segment that holds anything deleted or overwritten, and overwrites it with
@@ -326,29 +358,36 @@ fn check(options: &Options) -> Result<(), OpenError> {
 
 /// Takes the directory's lock, and sees that this build can read what is there.
 fn claim(disk: &Disk) -> Result<File, OpenError> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true).mode(0o700).create(&disk.root)?;
-    let format = disk.root.join("FORMAT");
-    let is_new = !format.exists();
-    if is_new && holds_anything_else(&disk.root)? {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&disk.root)?;
+    if disk.read(FORMAT)?.is_none() && holds_anything_else(&disk.root)? {
         return Err(OpenError::NotAStore);
     }
-    let lock =
-        File::options().create(true).truncate(false).write(true).open(disk.root.join("LOCK"))?;
+    let lock = lock(&disk.root)?;
+    match disk.read(FORMAT)? {
+        None => {
+            disk.make_dir(&disk.journal())?;
+            disk.replace(FORMAT, format!("bailiwick store\nversion {VERSION}\n").as_bytes())?;
+        }
+        Some(format) => check_version(&format)?,
+    }
+    Ok(lock)
+}
+
+/// Takes the lock of a directory, which the file that is returned holds.
+fn lock(root: &Path) -> Result<File, OpenError> {
+    let lock = File::options().create(true).truncate(false).write(true).open(root.join("LOCK"))?;
     lock.try_lock().map_err(|error| match error {
         TryLockError::WouldBlock => OpenError::Locked,
         TryLockError::Error(error) => OpenError::Io(error),
     })?;
-    if is_new {
-        builder.create(disk.journal())?;
-        disk.replace("FORMAT", format!("bailiwick store\nversion {VERSION}\n").as_bytes())?;
-    } else {
-        let found = read_version(&fs::read(&format)?).ok_or(OpenError::NotAStore)?;
-        if found != VERSION {
-            return Err(OpenError::NewerFormat { found, known: VERSION });
-        }
-    }
     Ok(lock)
+}
+
+fn check_version(format: &[u8]) -> Result<(), OpenError> {
+    match read_version(format).ok_or(OpenError::NotAStore)? {
+        VERSION => Ok(()),
+        found => Err(OpenError::NewerFormat { found, known: VERSION }),
+    }
 }
 
 /// Whether a directory without a FORMAT file holds more than a beginning of ours.

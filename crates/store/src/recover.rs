@@ -6,7 +6,7 @@
 
 use crate::checkpoint::Checkpoint;
 use crate::disk::{Disk, ReadAt as _};
-use crate::effects::{Books, Effects, Ledger, Values, cost};
+use crate::effects::{Books, Delta, Effects, Ledger, Values, cost};
 use crate::format::{Directory, KEY_LEN, Place, RECORD_HEADER_LEN, RecordHeader, Value, len64};
 use crate::index::{Index, IndexError};
 use crate::segment::{STOPGAP_BYTES, Segment, Spare, Walk, first_offset, segment_size};
@@ -32,6 +32,7 @@ pub(crate) struct Recovered {
 }
 
 pub(crate) fn recover(disk: &Disk, options: &Options) -> Result<Recovered, OpenError> {
+    disk.sync_names()?;
     let mut ids = tidy(disk)?;
     let checkpoint = Checkpoint::read(disk)?;
     if let Some(checkpoint) = &checkpoint {
@@ -44,8 +45,9 @@ pub(crate) fn recover(disk: &Disk, options: &Options) -> Result<Recovered, OpenE
         segments.insert(id, Arc::new(segment));
     }
     let (index, rebuilds) = open_index(disk, options, checkpoint.as_ref())?;
+    // A number is good once: by it an index from before the checkpoint is told.
+    let number = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.number).max(index.token()?);
     let mut recovery = Recovery { disk, options, index, books: Books::default(), segments };
-    let number = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.number);
     let start = match checkpoint {
         Some(checkpoint) if !rebuilds => Some(checkpoint.books),
         Some(_) | None => None,
@@ -65,8 +67,7 @@ pub(crate) fn recover(disk: &Disk, options: &Options) -> Result<Recovered, OpenE
 /// Removes what was on its way to another use, overwritten first; returns the segments' ids.
 fn tidy(disk: &Disk) -> io::Result<BTreeSet<u64>> {
     let mut ids = BTreeSet::new();
-    for entry in fs::read_dir(disk.journal())? {
-        let path = entry?.path();
+    for path in disk.list(&disk.journal())? {
         let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("seg") => {
@@ -180,81 +181,41 @@ impl Recovery<'_> {
         if from > segment.size {
             return Err(OpenError::Damaged { segment: segment.id, offset: from });
         }
-        let mut walk = match from {
-            0 => Walk::new(segment),
-            offset => Walk::from(segment, offset, self.books.seq),
-        };
-        let start = walk.offset;
-        let mut effects = Effects::new(&self.index);
-        let mut ended = false;
-        while let Some(record) = walk.next()? {
-            if record.directory.reads_pins() || effects.write.len() >= APPLY_MAX {
-                let full = std::mem::replace(&mut effects, Effects::new(&self.index));
-                self.index.apply(full.write)?;
-                self.books.enter(&full.deltas, segment.id, walk.offset, walk.seq);
-            }
-            let inline_max = self.options.inline_bytes;
-            let inline = |_: usize, value: &Value| {
-                let (offset, len, crc) = (record.values_at + value.start, value.len, value.crc);
-                let small = usize::try_from(len).is_ok_and(|len| len <= inline_max);
-                let place = Place { segment: segment.id, offset, len, crc };
-                // Without it the row is read from the journal: slower, not wrong.
-                small.then(|| segment.read(&place).ok()).flatten()
-            };
-            let values = Values { segment: segment.id, at: record.values_at, inline: &inline };
-            effects.add(&record.directory, &values)?;
-            if matches!(record.directory, Directory::End { .. }) {
-                ended = true;
-                break;
-            }
-        }
-        self.index.apply(effects.write)?;
-        self.books.enter(&effects.deltas, segment.id, walk.offset, walk.seq);
-        match (ended, is_last) {
-            (true, _) => Ok(true),
-            (false, true) => self.mend(segment, start, walk.offset, walk.seq).map(|()| false),
-            (false, false) => Err(OpenError::Damaged { segment: segment.id, offset: walk.offset }),
+        let mut walk = self.walk(segment, from);
+        // In the index nothing may stand that the journal could still lose.
+        let is_ended = if is_last { self.make_last(segment, from)? } else { true };
+        let (books, inline_max) = (&mut self.books, self.options.inline_bytes);
+        let ended = replay(&mut walk, &self.index, inline_max, |deltas, offset, seq| {
+            books.enter(deltas, segment.id, offset, seq);
+        })?;
+        if ended == is_ended {
+            Ok(ended)
+        } else {
+            Err(OpenError::Damaged { segment: segment.id, offset: walk.offset })
         }
     }
 
-    /// Makes the journal's open end safe to write on: proves that nothing synced lies past
-    /// `end`, clears what else does, and syncs again what was just believed.
-    fn mend(&self, segment: &Segment, start: u64, end: u64, seq: u64) -> Result<(), OpenError> {
-        let mut buf = vec![0; STEP + RECORD_HEADER_LEN];
-        let zeros = vec![0; STEP];
-        let mut at = end;
-        while at < segment.size {
-            let step = usize::try_from(segment.size - at).map_or(STEP, |left| left.min(STEP));
-            let seen =
-                usize::try_from(segment.size - at).map_or(buf.len(), |left| left.min(buf.len()));
-            let part = buf.get_mut(..seen).unwrap_or_default();
-            segment.file.read_exact_at(part, at)?;
-            let here = part.get(..step).unwrap_or_default();
-            if here != zeros.get(..step).unwrap_or_default() {
-                if let Some(offset) = synced_record(segment.id, at, part, seq) {
-                    tracing::error!(
-                        segment = segment.id,
-                        end,
-                        offset,
-                        "a synced record is damaged"
-                    );
-                    return Err(OpenError::Damaged { segment: segment.id, offset: end });
-                }
-                tracing::info!(segment = segment.id, at, "clearing an unfinished write");
-                segment.file.zero(at, at + len64(step))?;
-            }
-            at += len64(step);
+    fn walk<'a>(&self, segment: &'a Segment, from: u64) -> Walk<'a> {
+        match from {
+            0 => Walk::new(segment),
+            offset => Walk::from(segment, offset, self.books.seq),
         }
-        // The process before may have died of a failed sync: these octets may be in memory only.
-        let mut at = start;
-        while at < end {
-            let step = usize::try_from(end - at).map_or(STEP, |left| left.min(STEP));
-            let part = buf.get_mut(..step).unwrap_or_default();
-            segment.file.read_exact_at(part, at)?;
-            segment.file.write_all_at(part, at)?;
-            at += len64(step);
+    }
+
+    /// Sees to it that the last segment's records from `from` on are on disk, and nothing behind
+    /// them; returns whether it is ended.
+    fn make_last(&self, segment: &Segment, from: u64) -> Result<bool, OpenError> {
+        let mut walk = self.walk(segment, from);
+        let start = walk.offset;
+        let mut ended = false;
+        while !ended && let Some(record) = walk.next()? {
+            ended = matches!(record.directory, Directory::End { .. });
         }
-        Ok(segment.file.sync_data()?)
+        if !ended {
+            mend(segment, walk.offset, walk.seq)?;
+        }
+        write_again(segment, start, walk.offset)?;
+        Ok(ended)
     }
 
     /// After everything was replayed: what of each segment's values is still needed.
@@ -297,6 +258,96 @@ impl Recovery<'_> {
         self.books.enter(&[], id, first_offset(), first_seq);
         Ok(segment)
     }
+}
+
+/// Why a walk could not be brought into an index.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReplayError {
+    #[error("the journal could not be read")]
+    Io(#[from] io::Error),
+    #[error("the index failed")]
+    Index(#[from] IndexError),
+}
+
+impl From<ReplayError> for OpenError {
+    fn from(error: ReplayError) -> Self {
+        match error {
+            ReplayError::Io(error) => error.into(),
+            ReplayError::Index(error) => error.into(),
+        }
+    }
+}
+
+/// Brings a segment's records from where `walk` stands into an index, values of up to `inline_max`
+/// octets with them, and tells `enter` of every stretch: its deltas, and the offset and sequence
+/// behind it. Returns whether the segment's end record was met.
+pub(crate) fn replay(
+    walk: &mut Walk<'_>,
+    index: &Index,
+    inline_max: usize,
+    mut enter: impl FnMut(&[Delta], u64, u64),
+) -> Result<bool, ReplayError> {
+    let segment = walk.segment();
+    let (mut effects, mut ended) = (Effects::new(index), false);
+    while !ended && let Some(record) = walk.next()? {
+        if record.directory.reads_pins() || effects.write.len() >= APPLY_MAX {
+            let full = std::mem::replace(&mut effects, Effects::new(index));
+            index.apply(full.write)?;
+            enter(&full.deltas, walk.offset, walk.seq);
+        }
+        let inline = |_: usize, value: &Value| {
+            let (offset, len, crc) = (record.values_at + value.start, value.len, value.crc);
+            let small = usize::try_from(len).is_ok_and(|len| len <= inline_max);
+            let place = Place { segment: segment.id, offset, len, crc };
+            // Without it the row is read from the journal: slower, not wrong.
+            small.then(|| segment.read(&place).ok()).flatten()
+        };
+        let values = Values { segment: segment.id, at: record.values_at, inline: &inline };
+        effects.add(&record.directory, &values)?;
+        ended = matches!(record.directory, Directory::End { .. });
+    }
+    index.apply(effects.write)?;
+    enter(&effects.deltas, walk.offset, walk.seq);
+    Ok(ended)
+}
+
+/// Makes the journal's open end safe to write on: proves that nothing synced lies past `end`, and
+/// clears what else does.
+fn mend(segment: &Segment, end: u64, seq: u64) -> Result<(), OpenError> {
+    let mut buf = vec![0; STEP + RECORD_HEADER_LEN];
+    let zeros = vec![0; STEP];
+    let mut at = end;
+    while at < segment.size {
+        let step = usize::try_from(segment.size - at).map_or(STEP, |left| left.min(STEP));
+        let seen = usize::try_from(segment.size - at).map_or(buf.len(), |left| left.min(buf.len()));
+        let part = buf.get_mut(..seen).unwrap_or_default();
+        segment.file.read_exact_at(part, at)?;
+        let here = part.get(..step).unwrap_or_default();
+        if here != zeros.get(..step).unwrap_or_default() {
+            if let Some(offset) = synced_record(segment.id, at, part, seq) {
+                tracing::error!(segment = segment.id, end, offset, "a synced record is damaged");
+                return Err(OpenError::Damaged { segment: segment.id, offset: end });
+            }
+            tracing::info!(segment = segment.id, at, "clearing an unfinished write");
+            segment.file.zero(at, at + len64(step))?;
+        }
+        at += len64(step);
+    }
+    Ok(())
+}
+
+/// Writes these octets as they are, and syncs: the process before may have died of a failed sync,
+/// and they be in memory only.
+fn write_again(segment: &Segment, mut at: u64, end: u64) -> Result<(), OpenError> {
+    let mut buf = vec![0; STEP];
+    while at < end {
+        let step = usize::try_from(end - at).map_or(STEP, |left| left.min(STEP));
+        let part = buf.get_mut(..step).unwrap_or_default();
+        segment.file.read_exact_at(part, at)?;
+        segment.file.write_all_at(part, at)?;
+        at += len64(step);
+    }
+    Ok(segment.file.sync_data()?)
 }
 
 /// Looks for a record that was written when record `seq` was already on disk: proof that what

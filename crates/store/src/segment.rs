@@ -123,24 +123,35 @@ pub(crate) struct Walk<'a, F = DataFile> {
     pub(crate) offset: u64,
     /// The sequence the next record must have.
     pub(crate) seq: u64,
+    /// Where it stops, if no record does.
+    end: u64,
 }
 
 impl<'a, F: ReadAt> Walk<'a, F> {
     /// From the first record on.
     pub(crate) fn new(segment: &'a Segment<F>) -> Self {
-        Self { segment, offset: first_offset(), seq: segment.first_seq }
+        Self::from(segment, first_offset(), segment.first_seq)
     }
 
     /// From a record's start on.
     pub(crate) fn from(segment: &'a Segment<F>, offset: u64, seq: u64) -> Self {
-        Self { segment, offset, seq }
+        Self { segment, offset, seq, end: segment.size }
+    }
+
+    /// No further than to this octet.
+    pub(crate) fn until(self, end: u64) -> Self {
+        Self { end: end.min(self.end), ..self }
+    }
+
+    pub(crate) fn segment(&self) -> &'a Segment<F> {
+        self.segment
     }
 
     /// The next record; `None` where the octets are not one.
     pub(crate) fn next(&mut self) -> io::Result<Option<Record>> {
         let (segment, offset) = (self.segment, self.offset);
         let directory_at = offset.saturating_add(len64(RECORD_HEADER_LEN));
-        if directory_at > segment.size {
+        if directory_at > self.end {
             return Ok(None);
         }
         let mut header = [0; RECORD_HEADER_LEN];
@@ -149,7 +160,7 @@ impl<'a, F: ReadAt> Walk<'a, F> {
             return Ok(None);
         };
         let end = offset + header.record_len();
-        if header.seq != self.seq || end > segment.size {
+        if header.seq != self.seq || end > self.end {
             return Ok(None);
         }
         let mut directory = vec![0; size(u64::from(header.directory_len))];

@@ -60,6 +60,11 @@ impl Shared {
         self.segments.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
+    /// Every segment.
+    pub(crate) fn segments(&self) -> BTreeMap<u64, Arc<Segment>> {
+        self.segments.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Adds a segment that has been begun.
     pub(crate) fn enlist(&self, segment: Segment) -> Arc<Segment> {
         let segment = Arc::new(segment);

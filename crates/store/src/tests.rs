@@ -1,10 +1,12 @@
 //! What only a failing disk shows, and the format's vectors.
 
 use crate::disk::Disk;
-use crate::disk::faults::Act;
+use crate::examine::{self, Fault};
 use crate::format::{
     CarryOp, CommitOp, Directory, Head, Place, RecordHeader, SegmentHeader, Value, key, len32,
 };
+use crate::index::IndexWrite;
+use crate::simulated::disk::{Act, SimulatedDisk};
 use crate::{Batch, CommitError, HoldId, OpenError, Options, Store};
 use proptest::prelude::*;
 use std::io::ErrorKind;
@@ -14,15 +16,46 @@ use vocab::{AccountId, RecordKind, Row};
 const ACCOUNT: AccountId = AccountId([7; 16]);
 const BODY: RecordKind = RecordKind::LetterBody;
 
-fn open(dir: &Path) -> (Store, Disk) {
-    let options = Options {
+fn open(dir: &Path) -> Store {
+    Store::open(dir, options()).unwrap()
+}
+
+fn options() -> Options {
+    Options {
         segment_bytes: 64 << 10,
         reserve_bytes: 1 << 20,
         checkpoint_bytes: 1 << 30,
         ..Options::default()
-    };
-    let disk = Disk::new(dir);
-    (Store::open_on(disk.clone(), options).unwrap(), disk)
+    }
+}
+
+/// A folder for the index and a disk for the rest, which can be made to fail.
+struct Failing {
+    dir: tempfile::TempDir,
+    disk: SimulatedDisk,
+}
+
+impl Failing {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = SimulatedDisk::new(0, dir.path().join("index"));
+        Self { dir, disk }
+    }
+
+    fn open(&self) -> Store {
+        let disk = Disk::on(self.dir.path(), std::sync::Arc::new(self.disk.clone()));
+        Store::open_on(disk, options()).unwrap()
+    }
+
+    /// A store with one row, whose keeper has written its first checkpoint and is at rest.
+    fn begun(&self) -> Store {
+        let store = self.open();
+        assert_eq!(put(&store, 1, 100), Ok(1));
+        while !self.disk.lasts(&self.dir.path().join("CHECKPOINT")) {
+            std::thread::yield_now();
+        }
+        store
+    }
 }
 
 fn put(store: &Store, row: u64, len: usize) -> Result<u64, CommitError> {
@@ -38,10 +71,9 @@ fn rows(store: &Store) -> Vec<u64> {
 
 #[test]
 fn a_failed_sync_stops_the_store_until_it_is_opened_again() {
-    let dir = tempfile::tempdir().unwrap();
-    let (store, disk) = open(dir.path());
-    assert_eq!(put(&store, 1, 100), Ok(1));
-    disk.faults.arm(Act::Sync, ErrorKind::Other);
+    let failing = Failing::new();
+    let store = failing.begun();
+    failing.disk.arm(Act::Sync, 0, ErrorKind::Other);
     assert_eq!(put(&store, 2, 100), Err(CommitError::Stopped));
     assert_eq!(put(&store, 3, 100), Err(CommitError::Stopped), "no second try");
     assert!(store.stats().has_stopped);
@@ -50,7 +82,7 @@ fn a_failed_sync_stops_the_store_until_it_is_opened_again() {
     let held = store.preserve().hold_blocking(HoldId([1; 16]), ACCOUNT, vec![(BODY, Row(1))]);
     assert_eq!(held, Err(CommitError::Stopped));
     drop(store);
-    let (store, _) = open(dir.path());
+    let store = failing.open();
     // The second was written, never acknowledged: it may be there, and then whole.
     assert!([vec![1], vec![1, 2]].contains(&rows(&store)));
     let change = store.read().change(ACCOUNT).unwrap();
@@ -59,49 +91,46 @@ fn a_failed_sync_stops_the_store_until_it_is_opened_again() {
 
 #[test]
 fn a_disk_that_fills_refuses_and_goes_on() {
-    let dir = tempfile::tempdir().unwrap();
-    let (store, disk) = open(dir.path());
-    assert_eq!(put(&store, 1, 100), Ok(1));
-    disk.faults.arm(Act::Write, ErrorKind::StorageFull);
+    let failing = Failing::new();
+    let store = failing.begun();
+    failing.disk.arm(Act::Write, 0, ErrorKind::StorageFull);
     assert_eq!(put(&store, 2, 5_000), Err(CommitError::Full));
     assert_eq!(put(&store, 3, 100), Ok(2), "what half arrived is taken back");
     drop(store);
-    let (store, _) = open(dir.path());
+    let store = failing.open();
     assert_eq!(rows(&store), [1, 3]);
 }
 
 #[test]
 fn a_segment_that_cannot_be_begun_refuses_and_goes_on() {
-    let dir = tempfile::tempdir().unwrap();
-    let (store, disk) = open(dir.path());
-    assert_eq!(put(&store, 1, 1_000), Ok(1));
+    let failing = Failing::new();
+    let store = failing.begun();
     // Longer than any segment put by.
-    disk.faults.arm(Act::Create, ErrorKind::StorageFull);
+    failing.disk.arm(Act::Create, 0, ErrorKind::StorageFull);
     assert_eq!(put(&store, 2, 200_000), Err(CommitError::Full));
     assert_eq!(put(&store, 3, 1_000), Ok(2));
     assert_eq!(put(&store, 4, 200_000), Ok(3));
     drop(store);
-    let (store, _) = open(dir.path());
+    let store = failing.open();
     assert_eq!(rows(&store), [1, 3, 4]);
 }
 
 #[test]
 fn any_other_failed_write_stops_the_store() {
-    let dir = tempfile::tempdir().unwrap();
-    let (store, disk) = open(dir.path());
-    assert_eq!(put(&store, 1, 100), Ok(1));
-    disk.faults.arm(Act::Write, ErrorKind::Other);
+    let failing = Failing::new();
+    let store = failing.begun();
+    failing.disk.arm(Act::Write, 0, ErrorKind::Other);
     assert_eq!(put(&store, 2, 100), Err(CommitError::Stopped));
     assert_eq!(put(&store, 3, 100), Err(CommitError::Stopped));
     drop(store);
-    let (store, _) = open(dir.path());
+    let store = failing.open();
     assert_eq!(rows(&store), [1]);
 }
 
 #[test]
 fn the_later_half_of_an_unfinished_group_is_cleared() {
     let dir = tempfile::tempdir().unwrap();
-    let (store, _) = open(dir.path());
+    let store = open(dir.path());
     assert_eq!(put(&store, 1, 100), Ok(1));
     let (at, seq) = {
         let books = store.shared.books();
@@ -124,7 +153,7 @@ fn the_later_half_of_an_unfinished_group_is_cleared() {
     octets[second..second + 40].copy_from_slice(&header.encode(1, at + 512));
     octets[second + 40..second + 48].copy_from_slice(&directory);
     std::fs::write(&path, &octets).unwrap();
-    let (store, _) = open(dir.path());
+    let store = open(dir.path());
     assert_eq!(rows(&store), [1]);
     let cleared = std::fs::read(&path).unwrap();
     assert!(cleared[usize::try_from(at).unwrap()..].iter().all(|octet| *octet == 0));
@@ -141,34 +170,67 @@ fn the_later_half_of_an_unfinished_group_is_cleared() {
 
 #[test]
 fn the_reserve_is_kept_for_deleting() {
-    let dir = tempfile::tempdir().unwrap();
-    let (store, disk) = open(dir.path());
-    assert_eq!(put(&store, 1, 100), Ok(1));
-    disk.faults.set_free(Some((1 << 20) - 1));
+    let failing = Failing::new();
+    let store = failing.begun();
+    failing.disk.set_free(Some((1 << 20) - 1));
     assert_eq!(put(&store, 2, 100), Err(CommitError::Full));
     let deletes = Batch::new(ACCOUNT).delete(BODY, Row(1));
     assert!(store.append().commit_blocking(deletes).is_ok());
-    disk.faults.set_free(Some(1 << 20));
+    failing.disk.set_free(Some(1 << 20));
     assert_eq!(put(&store, 2, 100), Ok(3));
     assert_eq!(rows(&store), [2]);
 }
 
 #[test]
 fn what_leads_to_deleting_takes_half_of_the_reserve_at_most() {
-    let dir = tempfile::tempdir().unwrap();
-    let (store, disk) = open(dir.path());
+    let failing = Failing::new();
+    let store = failing.open();
     let mark = |row, octets: usize| {
         let batch = Batch::new(ACCOUNT).put(BODY, Row(row), vec![1; octets]).to_make_room();
         store.append().commit_blocking(batch).map(|change| change.seq)
     };
-    disk.faults.set_free(Some(1 << 19));
+    failing.disk.set_free(Some(1 << 19));
     assert_eq!(put(&store, 1, 100), Err(CommitError::Full));
     assert_eq!(mark(1, 100), Ok(1));
     assert_eq!(mark(2, (4 << 20) + 1), Err(CommitError::Full));
-    disk.faults.set_free(Some((1 << 19) - 1));
+    failing.disk.set_free(Some((1 << 19) - 1));
     assert_eq!(mark(2, 100), Err(CommitError::Full));
     let deletes = Batch::new(ACCOUNT).delete(BODY, Row(1));
     assert!(store.append().commit_blocking(deletes).is_ok());
+}
+
+#[test]
+fn an_index_that_says_otherwise_is_found_and_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    (1..=3).for_each(|row| assert_eq!(put(&store, row, 5_000), Ok(row)));
+    store.preserve().hold_blocking(HoldId([1; 16]), ACCOUNT, vec![(BODY, Row(1))]).unwrap();
+    let sound = store.examine_blocking().unwrap();
+    assert_eq!((sound.faults.as_slice(), sound.records, sound.holds), ([].as_slice(), 4, (1, 1)));
+    let count = examine::Count { records: 3, octets: 15_000 };
+    assert_eq!(sound.counts, [((ACCOUNT, BODY), count)].into());
+
+    let (account, table) = (ACCOUNT, BODY.table());
+    let mut write = IndexWrite::default();
+    write.delete_row(&key(account, table, 2));
+    let place = Place { segment: 1, offset: 64, len: 7, crc: 0 };
+    write.put_row(&key(account, table, 3), &place, None);
+    write.put_row(&key(account, table, 9), &place, None);
+    write.put_head(account, &Head { change: 1, records: 3, bytes: 15_000 });
+    write.delete_pin(HoldId([1; 16]), &key(account, table, 1));
+    store.shared.index.apply(write).unwrap();
+    let row = |row| Fault::Row { account, table, row };
+    let hold = Fault::Hold { account };
+    let wrong = [row(2), row(3), row(9), Fault::Counters { account }, hold, hold];
+    assert_eq!(store.examine_blocking().unwrap().faults, wrong);
+    assert!(wrong.iter().all(Fault::is_mendable));
+    store.close().unwrap();
+    assert_eq!(examine::folder(dir.path()).unwrap().faults, wrong);
+    let options = Options { rebuild_index: true, ..options() };
+    Store::open(dir.path(), options).unwrap().close().unwrap();
+    assert_eq!(examine::folder(dir.path()).unwrap(), sound);
+    std::fs::remove_dir_all(dir.path().join("index")).unwrap();
+    assert_eq!(examine::folder(dir.path()).unwrap().faults, [Fault::NoIndex]);
 }
 
 /// `(name, octets)` of every line of the vectors that is not a comment.

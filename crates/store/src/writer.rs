@@ -6,12 +6,12 @@
 //! Refs: specs/store-journal.md §4, §5; docs/adr/0003-store.md.
 
 use crate::batch::{Batch, Fragments, Op};
-use crate::effects::{Effects, Values};
+use crate::effects::{Books, Effects, Values};
 use crate::format::{
     CarryOp, CommitOp, Directory, END_LEN, Head, Key, Place, RECORD_HEADER_LEN, RecordHeader,
     Value, key, len32, len64, record_len,
 };
-use crate::index::IndexError;
+use crate::index::{IndexError, IndexView};
 use crate::keeper::Wake;
 use crate::preserve::{Held, HoldId};
 use crate::segment::{Segment, first_offset};
@@ -61,6 +61,10 @@ pub(crate) enum Command {
     End {
         reply: Reply<()>,
     },
+    /// Say where everything stands between two groups.
+    Stand {
+        reply: Reply<Stand>,
+    },
     Close,
 }
 
@@ -75,10 +79,19 @@ impl Command {
             | Self::Release { .. }
             | Self::Carry { .. }
             | Self::End { .. }
+            | Self::Stand { .. }
             | Self::Close => 0,
         };
         u32::try_from(bytes / 1024 + 1).unwrap_or(QUEUE_KIB).min(QUEUE_KIB)
     }
+}
+
+/// The journal and the index at one point: what is before it is synced and stays as it is, for as
+/// long as the segments are held here.
+pub(crate) struct Stand {
+    pub(crate) books: Books,
+    pub(crate) segments: BTreeMap<u64, Arc<Segment>>,
+    pub(crate) index: IndexView,
 }
 
 /// Something of a segment that may have to be carried out of it.
@@ -230,21 +243,31 @@ impl Writer {
         Self { shared, active, ended: false, offset, seq, heads: HashMap::new(), wake }
     }
 
-    pub(crate) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+    /// Carries out commands until it is told to close, or nobody is left who could ask.
+    pub(crate) fn run(&mut self, commands: &mut mpsc::Receiver<Command>) {
         let mut kept = None;
         while let Some(command) = kept.take().or_else(|| commands.blocking_recv()) {
             match command {
                 Command::Commit { batch, reply } => {
-                    kept = self.commit_group(batch, reply, &mut commands);
+                    kept = self.commit_group(batch, reply, commands);
                 }
                 Command::Hold { hold, keys, reply } => answer(reply, self.hold(hold, &keys)),
                 Command::Release { hold, reply } => answer(reply, self.release(hold)),
                 Command::Carry { from, items, reply } => answer(reply, self.carry(from, items)),
                 Command::End { reply } => answer(reply, self.end_segment()),
+                Command::Stand { reply } => answer(reply, self.stand()),
                 Command::Close => break,
             }
             self.wake.after(self.active.id, self.offset);
         }
+    }
+
+    fn stand(&self) -> Result<Stand, CommitError> {
+        if self.shared.has_stopped() {
+            return Err(CommitError::Stopped);
+        }
+        let (books, segments) = (self.shared.books().clone(), self.shared.segments());
+        Ok(Stand { books, segments, index: self.shared.index.view() })
     }
 
     /// Takes batches off the queue as long as there are some, and writes them as one group.

@@ -1,15 +1,20 @@
-//! The contract, for any store that gives out the three handles.
+//! The contract, for any store that gives out the three handles (docs/adr/0009-backends.md). A
+//! backend is held to all of it by one line: `contract!(name, its beginning)`.
 
 use crate::{ALICE, BOB, BODY, HEAD, octets, small};
 use bytes::Bytes;
-use store::{Append, BATCH_OPS_MAX, Batch, CommitError, Read, Store, Usage, VALUE_BYTES_MAX};
+use store::{
+    Append, BATCH_OPS_MAX, Batch, CommitError, Held, HoldId, Preserve, Read, Store, Usage,
+    VALUE_BYTES_MAX,
+};
 use vocab::{AccountId, Row};
 
 /// What the contract needs of a store.
 trait Backend {
     fn append(&self) -> Append;
     fn read(&self) -> Read;
-    /// Closes and opens again.
+    fn preserve(&self) -> Preserve;
+    /// Closes and opens again; for a backend of several processes, goes on in another.
     fn reopen(self) -> Self;
 }
 
@@ -32,6 +37,10 @@ impl Backend for Embedded {
 
     fn read(&self) -> Read {
         self.store.read()
+    }
+
+    fn preserve(&self) -> Preserve {
+        self.store.preserve()
     }
 
     fn reopen(self) -> Self {
@@ -217,27 +226,56 @@ fn a_watcher_hears_of_every_change(backend: impl Backend) {
     assert_eq!(*backend.read().watch(ALICE).unwrap().borrow(), 1);
 }
 
-macro_rules! keeps {
-    ($($name:ident)*) => {$(
-        mod $name {
-            #[test]
-            fn embedded() {
-                super::$name(super::Embedded::new());
-            }
-        }
-    )*};
+fn what_is_held_outlives_its_deletion(backend: impl Backend) {
+    let (hold, other) = (HoldId([1; 16]), HoldId([2; 16]));
+    let put = |value: Vec<u8>| {
+        backend.append().commit_blocking(Batch::new(ALICE).put(BODY, Row(1), value)).unwrap();
+    };
+    put(octets(1, 5_000));
+    let rows = vec![(BODY, Row(1)), (BODY, Row(9))];
+    let held = backend.preserve().hold_blocking(hold, ALICE, rows.clone()).unwrap();
+    assert_eq!(held, Held { held: 1, missing: 1 });
+    put(octets(2, 5_000));
+    backend.preserve().hold_blocking(other, ALICE, rows).unwrap();
+    backend.append().commit_blocking(Batch::new(ALICE).delete(BODY, Row(1))).unwrap();
+    assert_eq!(backend.preserve().release_blocking(other).unwrap(), 1);
+    let backend = backend.reopen();
+    assert_eq!(backend.read().get(ALICE, BODY, Row(1)).unwrap(), None);
+    let read = |hold| backend.preserve().read(hold, ALICE, BODY, Row(1)).unwrap();
+    assert_eq!(read(hold).unwrap(), octets(1, 5_000));
+    assert_eq!(read(other), None);
+    assert_eq!(backend.preserve().held(hold).count(), 1);
 }
 
-keeps! {
-    what_is_put_is_read
-    fragments_are_one_value
-    ranges_are_cut_at_the_end
-    a_batch_is_one_change
-    accounts_and_kinds_are_apart
-    a_scan_is_in_order
-    preconditions_hold_or_nothing_is_written
-    only_one_of_many_creates_a_row
-    limits_are_errors
-    changes_have_no_gaps
-    a_watcher_hears_of_every_change
+macro_rules! contract {
+    ($backend:ident, $begin:expr) => {
+        contract! {
+            $backend, $begin;
+            what_is_put_is_read
+            fragments_are_one_value
+            ranges_are_cut_at_the_end
+            a_batch_is_one_change
+            accounts_and_kinds_are_apart
+            a_scan_is_in_order
+            preconditions_hold_or_nothing_is_written
+            only_one_of_many_creates_a_row
+            limits_are_errors
+            changes_have_no_gaps
+            a_watcher_hears_of_every_change
+            what_is_held_outlives_its_deletion
+        }
+    };
+    ($backend:ident, $begin:expr; $($name:ident)*) => {
+        mod $backend {
+            use super::*;
+            $(
+                #[test]
+                fn $name() {
+                    super::$name($begin);
+                }
+            )*
+        }
+    };
 }
+
+contract!(embedded, Embedded::new());

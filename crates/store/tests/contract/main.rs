@@ -9,12 +9,14 @@
 
 extern crate bailiwick_store as store;
 
+mod backup;
 mod contract;
 mod crash;
 mod damage;
 mod model;
 mod opening;
 mod preserving;
+mod sample;
 mod written;
 
 use store::{Batch, Options, Store};

@@ -171,4 +171,4 @@ def spf(rig: Rig) -> None:
     strange = [line.strip() for line in text.splitlines() if "wrong: " in line]
     for line in strange:
         rig.stage.say(line[:180])
-    rig.stage.promise(not strange, f"{found[0]}; each wrong one is known")
+    rig.stage.promise(not strange, f"{found[0]}")

@@ -7,6 +7,7 @@ use bailiwick_fuzz::{Repeating, candidate};
 use libfuzzer_sys::fuzz_target;
 use seal::code;
 use seal::root::MasterKey;
+use seal::note::Note;
 use seal::sign::SigningKey;
 use seal::slot::{Enrolment, PasswordCost, Scope, SlotRecord, Unlocker};
 use vocab::{AccountId, SlotId, Timestamp};
@@ -19,6 +20,7 @@ static VALID: LazyLock<Vec<u8>> = LazyLock::new(|| {
         scope: Scope::IMAP,
         created: Timestamp(1_794_000_000),
         expires: None,
+        note: &Note::default(),
         cost: PasswordCost::FLOOR,
         identity: SigningKey::generate(&entropy).unwrap().public(),
         master: &master,

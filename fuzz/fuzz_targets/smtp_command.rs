@@ -2,7 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use proto::smtp::{Command, Credentials, LineReader};
+use proto::sasl::{Credentials, Mechanism};
+use proto::smtp::{Command, LineReader};
 
 fuzz_target!(|data: &[u8]| {
     let mut whole = LineReader::new();
@@ -20,6 +21,9 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(line, same);
         let Ok(Some(line)) = line else { break };
         let _ = Command::parse(&line);
-        let _ = core::str::from_utf8(&line).map(Credentials::parse_plain);
+        for mechanism in Mechanism::ALL {
+            let _ = Credentials::parse_base64(mechanism, &line);
+            let _ = Credentials::parse(mechanism, &line);
+        }
     }
 });

@@ -3,6 +3,7 @@
 //! Invariant: what is not understood is refused, with the line and the cure; a running
 //! server never reads the file again.
 
+mod form;
 mod sense;
 
 use serde::de::Error as _;
@@ -70,6 +71,10 @@ pub(crate) struct Cell {
     pub(crate) entity: String,
     pub(crate) hostname: Spanned<String>,
     pub(crate) domains: Vec<Spanned<String>>,
+    /// Who gets letters to `postmaster` and `abuse`; left out, the account `postmaster` at the
+    /// first domain.
+    #[serde(default)]
+    pub(crate) postmaster: Option<Spanned<String>>,
     pub(crate) data: PathBuf,
     pub(crate) keys: PathBuf,
     pub(crate) admin_socket: PathBuf,
@@ -155,6 +160,11 @@ pub(crate) struct Limits {
     pub(crate) message_octets_max: u64,
     /// Memory that letters in arrival may hold together, in octets.
     pub(crate) arrival_octets_max: u64,
+    /// What an account may hold on disk, in octets, unless it was given another; left out, as
+    /// much as there is.
+    pub(crate) account_octets_max: Option<u64>,
+    /// How many messages, likewise.
+    pub(crate) account_messages_max: Option<u64>,
     /// Disk kept free; below it deliveries are deferred, reading goes on.
     pub(crate) disk_reserve_octets: u64,
 }
@@ -164,6 +174,8 @@ impl Default for Limits {
         Self {
             message_octets_max: 50 << 20,
             arrival_octets_max: 512 << 20,
+            account_octets_max: None,
+            account_messages_max: None,
             disk_reserve_octets: 256 << 20,
         }
     }
@@ -280,13 +292,9 @@ impl Config {
         };
         let config: Self = toml::from_str(text).map_err(|error| {
             let span = error.span().unwrap_or(0..0);
-            let what = error.message();
-            let cure = if what.contains("socket address") {
-                "write an address and a port, such as `192.0.2.1:25` or `[::]:25`"
-            } else {
-                "see the comments that `bailiwick init` writes"
-            };
-            at(span, what.to_owned(), cure)
+            let line = text.lines().nth(line_of(text, span.start).saturating_sub(1));
+            let (what, cure) = form::mistake(error.message(), line.unwrap_or_default());
+            at(span, what, &cure)
         })?;
         let checked = config.check().and_then(|()| sense::check(&config, text));
         checked.map_err(|wrong| at(wrong.span, wrong.what, wrong.cure))?;

@@ -64,6 +64,10 @@ fn summary(config: &Config, path: &Path, dir: &Path) -> String {
         let when = if protocol == "relay" { "  once `peer_ca` is set" } else { "" };
         format!("  {protocol:<10} {}{when}", listener.listen)
     }));
+    if let Some(postmaster) = &config.cell.postmaster {
+        let address = postmaster.get_ref();
+        lines.push(format!("letters to postmaster and abuse go to {address}: make that account"));
+    }
     lines.push(format!("next: bailiwick serve --config {}", path.display()));
     lines.join("\n")
 }
@@ -96,6 +100,8 @@ const TEMPLATE: &str = include_str!("cell.toml");
 
 fn configuration(args: &Init, id: CellId, hostname: &str) -> Result<String> {
     let entity = if args.entity.is_empty() { &args.cell } else { &args.entity };
+    let office = || format!("postmaster@{}", args.domain.first().map_or("", String::as_str));
+    let postmaster = args.postmaster.clone().unwrap_or_else(office);
     let values = [
         ("@cell@", quoted([&args.cell])),
         ("@jurisdiction@", quoted([args.jurisdiction.as_ref().unwrap_or(&args.cell)])),
@@ -103,6 +109,7 @@ fn configuration(args: &Init, id: CellId, hostname: &str) -> Result<String> {
         ("@entity@", quoted([entity])),
         ("@hostname@", quoted([hostname])),
         ("@domains@", quoted(&args.domain)),
+        ("@postmaster@", quoted([postmaster])),
         ("@dns@", quoted(&args.dns)),
         ("@mx@", listen(args, 25)?.to_string()),
         ("@submission@", listen(args, 465)?.to_string()),

@@ -1,4 +1,4 @@
-//! DNS, as mail needs it: the checks of `mail-auth`, and where a domain's mail goes.
+//! DNS, as mail needs it: the checks of `mail-auth`, what SPF asks, and where a domain's mail goes.
 //!
 //! Invariant: an answer that did not come is never taken for an answer that says no.
 //! Refs: RFC 5321 §5.1; RFC 7505; RFC 7208 §2.6.
@@ -8,9 +8,13 @@ use core::net::{IpAddr, SocketAddr};
 use mail_auth::hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
 };
+use mail_auth::hickory_resolver::net::NetError;
 use mail_auth::hickory_resolver::proto::op::ResponseCode;
+use mail_auth::hickory_resolver::proto::rr::{Name, RData, RecordType};
 use mail_auth::{DnsError, Error, MessageAuthenticator};
 use proto::address::Domain;
+
+use crate::spf::{NoAnswer, Resolve};
 
 /// Mail exchangers of one domain that are tried.
 pub const EXCHANGES_MAX: usize = 10;
@@ -48,8 +52,7 @@ impl Dns {
     /// # Errors
     /// [`ResolverError`].
     pub fn new(servers: &[SocketAddr]) -> Result<Self, ResolverError> {
-        let failed =
-            |error: mail_auth::hickory_resolver::net::NetError| ResolverError(error.to_string());
+        let failed = |error: NetError| ResolverError(error.to_string());
         if servers.is_empty() {
             let authenticator = MessageAuthenticator::new_system_conf().map_err(failed)?;
             return Ok(Self { authenticator });
@@ -109,6 +112,64 @@ impl Dns {
         let failed = errors.iter().flatten().map(refusal).any(|why| why == LookupError::Failed);
         Err(if failed { LookupError::Failed } else { LookupError::NoSuchDomain })
     }
+}
+
+impl Dns {
+    /// What was found; nothing, if the answer is that there is none.
+    async fn found<T>(
+        &self,
+        name: Name,
+        kind: RecordType,
+        pick: impl FnMut(&RData) -> Option<T>,
+    ) -> Result<Vec<T>, NoAnswer> {
+        match self.authenticator.resolver().lookup(name, kind).await {
+            Ok(lookup) => {
+                Ok(lookup.answers().iter().map(|one| &one.data).filter_map(pick).collect())
+            }
+            Err(error) => match refusal(&Error::from(error)) {
+                LookupError::NoSuchDomain => Ok(Vec::new()),
+                LookupError::NullMx | LookupError::Failed => Err(NoAnswer),
+            },
+        }
+    }
+}
+
+impl Resolve for Dns {
+    async fn texts(&self, name: &str) -> Result<Vec<Vec<u8>>, NoAnswer> {
+        let text = |data: &RData| {
+            if let RData::TXT(text) = data { Some(text.txt_data.concat()) } else { None }
+        };
+        self.found(to_dns(name)?, RecordType::TXT, text).await
+    }
+
+    async fn hosts(&self, name: &str, six: bool) -> Result<Vec<IpAddr>, NoAnswer> {
+        let kind = if six { RecordType::AAAA } else { RecordType::A };
+        self.found(to_dns(name)?, kind, RData::ip_addr).await
+    }
+
+    async fn exchanges(&self, name: &str) -> Result<Vec<String>, NoAnswer> {
+        let exchange = |data: &RData| {
+            if let RData::MX(mx) = data { Some(from_dns(&mx.exchange)) } else { None }
+        };
+        self.found(to_dns(name)?, RecordType::MX, exchange).await
+    }
+
+    async fn names(&self, ip: IpAddr) -> Result<Vec<String>, NoAnswer> {
+        let name = |data: &RData| {
+            if let RData::PTR(name) = data { Some(from_dns(name)) } else { None }
+        };
+        self.found(ip.into(), RecordType::PTR, name).await
+    }
+}
+
+/// A name of any characters: SPF makes such from a sender's.
+fn to_dns(name: &str) -> Result<Name, NoAnswer> {
+    let labels = name.split('.').filter(|label| !label.is_empty());
+    Name::from_labels(labels.map(str::as_bytes)).map_err(|_| NoAnswer)
+}
+
+fn from_dns(name: &Name) -> String {
+    name.iter().map(String::from_utf8_lossy).collect::<Vec<_>>().join(".")
 }
 
 fn refusal(error: &Error) -> LookupError {

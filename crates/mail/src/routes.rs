@@ -4,7 +4,7 @@
 //! disk says neither who lives here nor, to who has an address, whether it does.
 //!
 //! Invariant: what [`Routes::resolve`] says is on disk. Who wrote to whom is not here.
-//! Refs: design §3; specs/bw1.md §8; RFC 5233 §4.
+//! Refs: design §3; specs/bw1.md §8; RFC 5233 §4; RFC 5321 §4.5.1; RFC 2142.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -17,10 +17,14 @@ use proto::address::{Address, Domain};
 use seal::Entropy;
 use seal::row::RowKeys;
 use store::{Append, Batch, CommitError, Read};
-use vocab::{AccountId, ModSeq, RecordKind, Row};
+use vocab::{AccountId, ModSeq, RecordKind, Row, Timestamp};
+
+use crate::quota::Quota;
 
 /// What sets a detail apart in a local part: `alice+lists` is delivered to `alice`.
 pub const DETAIL_SEPARATOR: char = '+';
+/// Local parts that every domain has, for those who run it (RFC 5321 §4.5.1, RFC 2142 §2, §5).
+pub const OFFICES: [&str; 2] = ["postmaster", "abuse"];
 /// Addresses one account may have.
 pub const ADDRESSES_PER_ACCOUNT_MAX: usize = 1000;
 
@@ -42,6 +46,9 @@ pub struct Peer {
 pub enum Destination {
     /// To an account of this cell.
     Local(AccountId),
+    /// To whoever minds the cell: one of [`OFFICES`], which is nobody's address. `None` until
+    /// the configured postmaster has an account.
+    Office(Option<AccountId>),
     /// To another cell; whether it exists is for that cell to say.
     OtherCell(Arc<Peer>),
     /// Nowhere: the domain is ours, and has no such address.
@@ -97,6 +104,12 @@ pub struct Route {
     /// Whether it is an alias rather than the account's own address.
     #[n(2)]
     pub is_alias: bool,
+    /// What its account may hold, where that is not what is usual; at the account's own address.
+    #[n(3)]
+    pub quota: Option<Quota>,
+    /// Its account was deleted; until then nobody else may take the address.
+    #[n(4)]
+    closed_until: Option<u64>,
 }
 
 impl Route {
@@ -104,6 +117,10 @@ impl Route {
     #[must_use]
     pub fn account(&self) -> AccountId {
         AccountId(self.account)
+    }
+
+    fn is_open(&self) -> bool {
+        self.closed_until.is_none()
     }
 }
 
@@ -127,6 +144,8 @@ pub struct RoutesOptions<'a> {
     pub domains: Vec<Domain>,
     /// The other cells.
     pub peers: Vec<Peer>,
+    /// Who gets what is for an office that is nobody's address; should be a route.
+    pub postmaster: Address,
 }
 
 /// Every address of the cell.
@@ -138,6 +157,7 @@ pub struct Routes {
     entropy: Arc<dyn Entropy>,
     domains: Vec<Domain>,
     peers: Vec<Arc<Peer>>,
+    postmaster: Address,
     routes: RwLock<HashMap<Row, Route>>,
     /// One change at a time.
     changing: tokio::sync::Mutex<()>,
@@ -167,6 +187,7 @@ impl Routes {
             entropy: options.entropy,
             domains: options.domains,
             peers: options.peers.into_iter().map(Arc::new).collect(),
+            postmaster: options.postmaster,
             routes: RwLock::new(routes),
             changing: tokio::sync::Mutex::new(()),
         })
@@ -182,9 +203,23 @@ impl Routes {
         if !self.is_ours(&address.domain) {
             return Destination::Foreign;
         }
-        let found =
-            self.exact(address).or_else(|| self.exact(&address.without_detail(DETAIL_SEPARATOR)?));
-        found.map_or(Destination::Unknown, |route| Destination::Local(route.account()))
+        let plain = address.without_detail(DETAIL_SEPARATOR);
+        let found = self.exact(address).or_else(|| self.exact(plain.as_ref()?));
+        if let Some(route) = found {
+            return Destination::Local(route.account());
+        }
+        // RFC 5321 §2.3.11, §4.5.1: this local part alone is read in any case.
+        let local = plain.as_ref().unwrap_or(address).local.as_str();
+        if OFFICES.iter().any(|office| local.eq_ignore_ascii_case(office)) {
+            return Destination::Office(self.postmaster());
+        }
+        Destination::Unknown
+    }
+
+    /// The account of whoever minds the cell, once there is one.
+    #[must_use]
+    pub fn postmaster(&self) -> Option<AccountId> {
+        self.exact(&self.postmaster).map(|route| route.account())
     }
 
     /// The account of a user name as typed: one of its addresses, without a detail.
@@ -197,14 +232,20 @@ impl Routes {
     /// detail.
     #[must_use]
     pub fn owns(&self, account: AccountId, address: &Address) -> bool {
-        self.resolve(address) == Destination::Local(account)
+        match self.resolve(address) {
+            Destination::Local(owner) | Destination::Office(Some(owner)) => owner == account,
+            Destination::Office(None)
+            | Destination::OtherCell(_)
+            | Destination::Unknown
+            | Destination::Foreign => false,
+        }
     }
 
     /// The addresses of an account, its own first.
     #[must_use]
     pub fn of(&self, account: AccountId) -> Vec<Route> {
-        let mut found: Vec<Route> =
-            self.held().values().filter(|route| route.account() == account).cloned().collect();
+        let is_its = |route: &&Route| route.is_open() && route.account() == account;
+        let mut found: Vec<Route> = self.held().values().filter(is_its).cloned().collect();
         found.sort_by(|a, b| (a.is_alias, &a.address).cmp(&(b.is_alias, &b.address)));
         found
     }
@@ -212,7 +253,67 @@ impl Routes {
     /// Every route there is, in no order.
     #[must_use]
     pub fn all(&self) -> Vec<Route> {
-        self.held().values().cloned().collect()
+        self.held().values().filter(|route| route.is_open()).cloned().collect()
+    }
+
+    /// Ends every route to an account that is being deleted, in one step. Nobody else may take
+    /// its addresses until `until`: what is still sent to them is not for others.
+    ///
+    /// # Errors
+    /// What a commit can meet.
+    pub async fn close(&self, account: AccountId, until: Timestamp) -> Result<(), RouteError> {
+        let _changing = self.changing.lock().await;
+        let is_its = |(_, route): &(&Row, &Route)| route.is_open() && route.account() == account;
+        let closed = |(row, route): (&Row, &Route)| {
+            (*row, Route { closed_until: Some(until.0), quota: None, ..route.clone() })
+        };
+        let routes: Vec<_> = self.held().iter().filter(is_its).map(closed).collect();
+        let mut batch = Batch::new(self.cell).to_make_room();
+        for (row, route) in &routes {
+            batch = batch.put(RecordKind::Route, *row, self.sealed(*row, route)?);
+        }
+        self.append.commit(batch).await?;
+        self.routes.write().unwrap_or_else(PoisonError::into_inner).extend(routes);
+        Ok(())
+    }
+
+    /// The accounts that were deleted, as long as one of their addresses is still kept from
+    /// others.
+    #[must_use]
+    pub fn closed_accounts(&self) -> Vec<AccountId> {
+        let held = self.held();
+        let mut closed: Vec<_> =
+            held.values().filter(|route| !route.is_open()).map(Route::account).collect();
+        closed.sort_unstable();
+        closed.dedup();
+        closed
+    }
+
+    /// Until when nobody may take an address, whose account was deleted.
+    #[must_use]
+    pub fn closed_until(&self, address: &Address) -> Option<Timestamp> {
+        self.any(address)?.closed_until.map(Timestamp)
+    }
+
+    /// Forgets the addresses of deleted accounts whose time is over.
+    ///
+    /// # Errors
+    /// What a commit can meet.
+    pub async fn forget_closed(&self, now: Timestamp) -> Result<(), RouteError> {
+        let _changing = self.changing.lock().await;
+        let is_over = |(_, route): &(&Row, &Route)| {
+            route.closed_until.is_some_and(|until| Timestamp(until) <= now)
+        };
+        let over: Vec<Row> = self.held().iter().filter(is_over).map(|(row, _)| *row).collect();
+        if over.is_empty() {
+            return Ok(());
+        }
+        let delete = |batch: Batch, row: &Row| batch.delete(RecordKind::Route, *row);
+        self.append.commit(over.iter().fold(Batch::new(self.cell), delete)).await?;
+        let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        routes.retain(|row, _| !over.contains(row));
+        drop(routes);
+        Ok(())
     }
 
     /// Whether a domain lives in this cell.
@@ -242,18 +343,17 @@ impl Routes {
             return Err(RouteError::NotOurs);
         }
         let _changing = self.changing.lock().await;
-        if self.exact(address).is_some() {
+        if self.any(address).is_some() {
             return Err(RouteError::Taken);
         }
         if self.of(account).len() >= ADDRESSES_PER_ACCOUNT_MAX {
             return Err(RouteError::TooMany);
         }
         let row = self.lookup.row(&address.lookup_key());
-        let route = Route { address: address.to_string(), account: account.0, is_alias };
-        let plain = crate::mailbox::encode(&route);
-        let sealed =
-            self.rows.seal(RecordKind::Route, row, ModSeq(1), &plain, self.entropy.as_ref());
-        let sealed = sealed.map_err(|_| RouteError::Failed)?;
+        let address = address.to_string();
+        let (account, quota, closed_until) = (account.0, None, None);
+        let route = Route { address, account, is_alias, quota, closed_until };
+        let sealed = self.sealed(row, &route)?;
         // Two addresses with one hash: one in 2⁶⁴ pairs. The second is refused.
         let batch = Batch::new(self.cell).require_absent(RecordKind::Route, row).put(
             RecordKind::Route,
@@ -263,6 +363,45 @@ impl Routes {
         self.append.commit(batch).await?;
         self.routes.write().unwrap_or_else(PoisonError::into_inner).insert(row, route);
         Ok(())
+    }
+
+    /// What an account may hold, if that was said for it alone.
+    #[must_use]
+    pub fn quota_of(&self, account: AccountId) -> Option<Quota> {
+        let held = self.held();
+        let mut own = held.values().filter(|route| route.account() == account && !route.is_alias);
+        own.find_map(|route| route.quota)
+    }
+
+    /// Says what an account may hold; `None`: what is usual. It is kept with the account's own
+    /// address.
+    ///
+    /// # Errors
+    /// [`RouteError::Unknown`] if the account has no address of its own, and what a commit can
+    /// meet.
+    pub async fn set_quota(
+        &self,
+        account: AccountId,
+        quota: Option<Quota>,
+    ) -> Result<(), RouteError> {
+        let _changing = self.changing.lock().await;
+        let own = |(row, route): (&Row, &Route)| (*row, route.clone());
+        let is_own = |route: &Route| route.account() == account && !route.is_alias;
+        let found = self.held().iter().map(own).find(|(_, route)| is_own(route));
+        let (row, mut route) = found.ok_or(RouteError::Unknown)?;
+        route.quota = quota;
+        let sealed = self.sealed(row, &route)?;
+        let kind = RecordKind::Route;
+        self.append.commit(Batch::new(self.cell).put(kind, row, sealed)).await?;
+        self.routes.write().unwrap_or_else(PoisonError::into_inner).insert(row, route);
+        Ok(())
+    }
+
+    fn sealed(&self, row: Row, route: &Route) -> Result<Vec<u8>, RouteError> {
+        let plain = crate::mailbox::encode(route);
+        let sealed =
+            self.rows.seal(RecordKind::Route, row, ModSeq(1), &plain, self.entropy.as_ref());
+        sealed.map_err(|_| RouteError::Failed)
     }
 
     /// Ends a route; gives the account it led to.
@@ -283,6 +422,11 @@ impl Routes {
     }
 
     fn exact(&self, address: &Address) -> Option<Route> {
+        self.any(address).filter(Route::is_open)
+    }
+
+    /// Also one that is closed.
+    fn any(&self, address: &Address) -> Option<Route> {
         let key = address.lookup_key();
         let route = self.held().get(&self.lookup.row(&key))?.clone();
         // The hash finds; the address decides.
@@ -299,11 +443,18 @@ mod tests {
     fn a_route_is_written_as_specified() {
         // specs/cell-rows.md §5
         let address = "alice@ie.example".to_owned();
-        let route = Route { address, account: [1; 16], is_alias: true };
-        let octets = crate::mailbox::encode(&route);
-        let hex: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
-        let expected =
-            ["8370616c6963654069652e6578616d706c65", "50", &"01".repeat(16), "f5"].concat();
-        assert_eq!(hex, expected);
+        let (account, quota, closed_until) = ([1; 16], None, None);
+        let mut route = Route { address, account, is_alias: true, quota, closed_until };
+        let hex = |route: &Route| {
+            let octets = crate::mailbox::encode(route);
+            octets.iter().map(|octet| format!("{octet:02x}")).collect::<String>()
+        };
+        let common = ["70616c6963654069652e6578616d706c65", "50", &"01".repeat(16)].concat();
+        assert_eq!(hex(&route), format!("83{common}f5"));
+        route.is_alias = false;
+        route.quota = Some(Quota { octets: Some(1 << 30), messages: None });
+        assert_eq!(hex(&route), format!("84{common}f4811a40000000"));
+        (route.quota, route.closed_until) = (None, Some(1_795_262_400));
+        assert_eq!(hex(&route), format!("85{common}f4f61a6b0187c0"));
     }
 }

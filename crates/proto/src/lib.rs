@@ -1,4 +1,4 @@
-//! What mail looks like on the wire: addresses, SMTP, IMAP and the RFC 5322 message.
+//! What mail looks like on the wire: addresses, SMTP, IMAP, the RFC 5322 message, SPF records.
 //!
 //! Everything here is sans-I/O: bytes go in, events and bytes come out, and the caller
 //! owns sockets, time and storage.
@@ -10,4 +10,6 @@
 pub mod address;
 pub mod imap;
 pub mod message;
+pub mod sasl;
 pub mod smtp;
+pub mod spf;

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
 use mail::inbound::COPIES;
-use proto::address::Domain;
+use proto::address::{Address, Domain};
 use toml::Spanned;
 use toml::de::DeTable;
 
@@ -19,6 +19,7 @@ pub(super) fn check(config: &Config, text: &str) -> Result<(), Wrong> {
     listeners(config, &file)?;
     outbound(config, &file)?;
     dkim(config, &file)?;
+    postmaster(config)?;
     memory(config, &file)?;
     witnesses(config, &file)?;
     peers(config)
@@ -98,6 +99,21 @@ fn dkim(config: &Config, file: &File<'_>) -> Result<(), Wrong> {
     }
     let cure = "give each key its own, such as `bw-ed` and `bw-rsa`";
     Err(file.wrong("dkim", "rsa_selector", "both DKIM keys have one selector", cure))
+}
+
+/// RFC 5321 §4.5.1: it has to be somebody, and only our own accounts can be.
+fn postmaster(config: &Config) -> Result<(), Wrong> {
+    let Some(written) = &config.cell.postmaster else { return Ok(()) };
+    let cure = "write the address of an account of this cell, such as `alice@ie.example`";
+    let Ok(address) = Address::parse(written.get_ref()) else {
+        return Err(wrong(written, format!("`{}` is not an address", written.get_ref()), cure));
+    };
+    let own = config.cell.domains.iter().filter_map(|own| Domain::parse(own.get_ref()).ok());
+    if own.into_iter().any(|own| own == address.domain) {
+        return Ok(());
+    }
+    let what = format!("`{}` is not this cell's domain", address.domain);
+    Err(wrong(written, what, cure))
 }
 
 fn memory(config: &Config, file: &File<'_>) -> Result<(), Wrong> {

@@ -14,14 +14,19 @@ use std::sync::Arc;
 
 use mail_auth::dmarc::Policy;
 use mail_auth::dmarc::verify::DmarcParameters;
-use mail_auth::spf::verify::SpfParameters;
-use mail_auth::{AuthenticatedMessage, AuthenticationResults, DmarcResult, SpfOutput};
+use mail_auth::{
+    AuthenticatedMessage, AuthenticationResults, DmarcOutput, DmarcResult, SpfOutput, SpfResult,
+};
 use proto::address::{Address, Domain, Path};
 use proto::message::Fields;
+use proto::spf::Client;
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 
 use super::trace;
 use crate::dns::Dns;
 use crate::routes::Peer;
+use crate::spf;
 
 /// Signatures of one message that are looked at (RFC 6376 §8.4 asks for a limit).
 const SIGNATURES_MAX: usize = 10;
@@ -52,7 +57,8 @@ pub(super) struct Origin<'a> {
     pub(super) from: &'a Path,
 }
 
-/// Checks a message that came from a stranger.
+/// Checks a message that came from a stranger. SPF and DKIM ask the sender's DNS, which may be
+/// as slow as it likes: each has its own patience, so that neither keeps DMARC from being asked.
 pub(super) async fn check(
     dns: &Dns,
     hostname: &str,
@@ -60,54 +66,39 @@ pub(super) async fn check(
     message: &[u8],
     patience: Duration,
 ) -> Verdict {
-    let checking = Box::pin(check_all(dns, hostname, origin, message));
-    tokio::time::timeout(patience, checking).await.unwrap_or_else(|_| Verdict {
-        results: format!(
-            "{hostname};\r\n\tspf=temperror;\r\n\tdkim=temperror;\r\n\tdmarc=temperror"
-        ),
-        disposition: Disposition::Accept,
-    })
-}
-
-async fn check_all(dns: &Dns, hostname: &str, origin: &Origin<'_>, message: &[u8]) -> Verdict {
-    let authenticator = &dns.authenticator;
     let ip = origin.ip.to_canonical();
     let from = origin.from.address().map(Address::to_string).unwrap_or_default();
-    let from_domain = origin.from.address().map(|address| address.domain.to_ascii());
-    let domain = from_domain.as_deref().unwrap_or(origin.hello);
-    // RFC 7208 §2.4: without a sender, `postmaster` at the EHLO name stands for it.
-    let spf = if from.is_empty() {
-        SpfParameters::verify_ehlo(ip, origin.hello, hostname)
-    } else {
-        SpfParameters::verify_mail_from(ip, origin.hello, hostname, &from)
-    };
-    // RFC 7208 §4.3: an address literal has no policy, which is no error of its sender's.
-    let spf = if Domain::parse(domain).is_ok_and(|domain| domain.dns_name().is_some()) {
-        authenticator.verify_spf(spf).await
-    } else {
-        SpfOutput::new(domain.to_owned())
-    };
-    let results = AuthenticationResults::new(hostname);
-    let results = results.with_spf_mailfrom_result(&spf, ip, &from, origin.hello);
+    let checking = timeout(patience, Box::pin(check_spf(dns, origin, ip)));
     let Some(mut parsed) = AuthenticatedMessage::parse(message) else {
+        let spf = spf_output(origin, checking.await);
+        let results = AuthenticationResults::new(hostname);
+        let results = results.with_spf_mailfrom_result(&spf, ip, &from, origin.hello);
         return Verdict { results: results.to_string(), disposition: Disposition::Junk };
     };
     parsed.dkim_headers.truncate(SIGNATURES_MAX);
-    let dkim = authenticator.verify_dkim(&parsed).await;
-    let dmarc =
-        authenticator.verify_dmarc(DmarcParameters::new(&parsed, &dkim, domain, &spf)).await;
+    let signed = timeout(patience, Box::pin(dns.authenticator.verify_dkim(&parsed)));
+    let (spf, dkim) = tokio::join!(checking, signed);
+    let (spf, is_late, dkim) = (spf_output(origin, spf), dkim.is_err(), dkim.unwrap_or_default());
+    let results = AuthenticationResults::new(hostname);
+    let results = results.with_spf_mailfrom_result(&spf, ip, &from, origin.hello);
     let author = parsed.from.first().map_or("", String::as_str);
     let mut results = results.with_dkim_results(&dkim, author).to_string();
     if dkim.is_empty() {
         // RFC 8601 §2.7.1: no signature is a result too.
-        results.push_str(";\r\n\tdkim=none");
+        results.push_str(if is_late { ";\r\n\tdkim=temperror" } else { ";\r\n\tdkim=none" });
     }
-    results.push_str(&AuthenticationResults::new("").with_dmarc_result(&dmarc).to_string());
-    let mut disposition = match (dmarc.result(), dmarc.policy()) {
-        (DmarcResult::Fail(_) | DmarcResult::PermError(_), Policy::Reject) => Disposition::Reject,
-        (DmarcResult::Fail(_) | DmarcResult::PermError(_), Policy::Quarantine) => Disposition::Junk,
-        (DmarcResult::TempError(_), Policy::Reject | Policy::Quarantine) => Disposition::Defer,
-        _ => Disposition::Accept,
+    let asked = DmarcParameters::new(&parsed, &dkim, spf.domain(), &spf);
+    let asking = timeout(patience, Box::pin(dns.authenticator.verify_dmarc(asked)));
+    let mut disposition = match asking.await {
+        Ok(dmarc) => {
+            let said = AuthenticationResults::new("").with_dmarc_result(&dmarc);
+            results.push_str(&said.to_string());
+            disposition(&dmarc, is_late)
+        }
+        Err(_) => {
+            results.push_str(";\r\n\tdmarc=temperror");
+            Disposition::Accept
+        }
     };
     // RFC 5322 §3.6: exactly one From. DMARC says nothing of others (RFC 9989 §4.5), and they
     // are how one shows a name without proving it.
@@ -116,6 +107,44 @@ async fn check_all(dns: &Dns, hostname: &str, origin: &Origin<'_>, message: &[u8
         results.push_str(AUTHOR_UNCLEAR);
     }
     Verdict { results, disposition }
+}
+
+/// What a policy asks for. `is_late`: a signature that was not judged in time might have passed.
+fn disposition(dmarc: &DmarcOutput, is_late: bool) -> Disposition {
+    match (dmarc.result(), dmarc.policy()) {
+        (DmarcResult::Fail(_) | DmarcResult::PermError(_), Policy::Reject | Policy::Quarantine)
+            if is_late =>
+        {
+            Disposition::Defer
+        }
+        (DmarcResult::Fail(_) | DmarcResult::PermError(_), Policy::Reject) => Disposition::Reject,
+        (DmarcResult::Fail(_) | DmarcResult::PermError(_), Policy::Quarantine) => Disposition::Junk,
+        (DmarcResult::TempError(_), Policy::Reject | Policy::Quarantine) => Disposition::Defer,
+        _ => Disposition::Accept,
+    }
+}
+
+/// The domain SPF is asked about. (RFC 7208 §2.4: without a sender it is the EHLO name.)
+fn spf_domain(origin: &Origin<'_>) -> String {
+    let hello = || Domain::parse(origin.hello).map(|hello| hello.to_ascii());
+    let from = origin.from.address().map(|address| address.domain.to_ascii());
+    from.or_else(|| hello().ok()).unwrap_or_else(|| origin.hello.to_owned())
+}
+
+async fn check_spf(dns: &Dns, origin: &Origin<'_>, ip: IpAddr) -> SpfResult {
+    let domain = spf_domain(origin);
+    // RFC 7208 §4.3: an address literal has no policy, which is no error of its sender's.
+    if !Domain::parse(&domain).is_ok_and(|domain| domain.dns_name().is_some()) {
+        return SpfResult::None;
+    }
+    let local_part = origin.from.address().map_or("postmaster", |from| from.local.as_str());
+    let client = Client { ip, hello: origin.hello, local_part, domain: &domain };
+    spf::check_host(dns, client).await
+}
+
+/// RFC 7208 §4.6.4: what takes too long is `temperror`.
+fn spf_output(origin: &Origin<'_>, result: Result<SpfResult, Elapsed>) -> SpfOutput {
+    SpfOutput::new(spf_domain(origin)).with_result(result.unwrap_or(SpfResult::TempError))
 }
 
 fn has_one_author_domain(message: &[u8], authors: &[String]) -> bool {

@@ -25,6 +25,7 @@ use vocab::{AccountId, Digest, Epoch, LetterId, RecordKind, Row, Timestamp};
 
 use crate::account::{KeystoreError, Keystores};
 use crate::letter::{Head, Parsed};
+use crate::quota::{Quotas, Room};
 use crate::runtime::Clock;
 
 /// The row of an account's chain of arrivals.
@@ -47,6 +48,12 @@ pub enum DeliverError {
     /// The letter, or what its header says, is larger than can be kept.
     #[error("the letter is too large")]
     TooLarge,
+    /// The account holds as much as it may. Try again later.
+    #[error("the account is over its quota")]
+    OverQuota,
+    /// The letter is larger than all the account may hold.
+    #[error("the letter is larger than the account's quota")]
+    OverAllQuota,
     /// The account has no keys that check.
     #[error("the account's keys are missing or were altered")]
     NoKeys,
@@ -108,6 +115,8 @@ pub struct DelivererOptions {
     pub entropy: Arc<dyn Entropy>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// How much accounts may hold.
+    pub quotas: Arc<Quotas>,
 }
 
 /// Delivers letters to the accounts of this cell.
@@ -176,6 +185,20 @@ impl Deliverer {
         letter: Arc<Letter>,
         rcpt_to: Vec<String>,
     ) -> Result<(), DeliverError> {
+        self.has_room(account, u64::try_from(letter.octets.len()).unwrap_or(u64::MAX))?;
+        self.deliver_always(account, letter, rcpt_to).await
+    }
+
+    /// The same, whatever the account's quota: what its owner has to know.
+    ///
+    /// # Errors
+    /// [`DeliverError`].
+    pub(crate) async fn deliver_always(
+        self: &Arc<Self>,
+        account: AccountId,
+        letter: Arc<Letter>,
+        rcpt_to: Vec<String>,
+    ) -> Result<(), DeliverError> {
         let lane = self.lane(account);
         let (sealing, keys) = (Arc::clone(self), Arc::clone(&lane));
         let sealed = move || sealing.seal(account, &keys, &letter, rcpt_to);
@@ -187,6 +210,19 @@ impl Deliverer {
         let committing = Arc::clone(self);
         tokio::spawn(async move { committing.commit_waiting(account, &lane).await });
         result.await.unwrap_or(Err(DeliverError::Failed))
+    }
+
+    /// Whether the account may hold a letter of that size as well. What waits to be committed is
+    /// not counted: a quota may be passed by what comes at one moment.
+    ///
+    /// # Errors
+    /// [`DeliverError::OverQuota`], [`DeliverError::OverAllQuota`].
+    pub fn has_room(&self, account: AccountId, octets: u64) -> Result<(), DeliverError> {
+        match self.options.quotas.room(account, octets, 1) {
+            Room::Fits => Ok(()),
+            Room::Full => Err(DeliverError::OverQuota),
+            Room::Never => Err(DeliverError::OverAllQuota),
+        }
     }
 
     fn lane(&self, account: AccountId) -> Arc<Lane> {

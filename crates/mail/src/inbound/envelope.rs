@@ -6,7 +6,7 @@
 //!
 //! Invariant: no stranger's mail goes to another stranger; what another cell hands us stays
 //! here or is refused, so that no letter circles between cells.
-//! Refs: RFC 5321 §3.6.2, §4.1.1.3; RFC 6409 §6.
+//! Refs: RFC 5321 §3.6.2, §4.1.1.3, §4.5.1; RFC 6409 §6.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use proto::address::{Address, Path};
 use proto::smtp::Reply;
 use vocab::AccountId;
 
-use super::Service;
-use crate::routes::{Destination, Peer, Routes};
+use super::{Context, Service, reply};
+use crate::routes::{Destination, Peer};
 
 /// From whom and for whom a message is.
 pub(crate) struct Envelope {
@@ -33,10 +33,28 @@ impl Envelope {
         Self { from, local: Vec::new(), cell: None, remote: Vec::new() }
     }
 
-    /// Takes a recipient, or says why not.
-    pub(crate) fn add(&mut self, address: Address, service: Service, routes: &Routes) -> Reply {
-        match (routes.resolve(&address), service) {
-            (Destination::Local(account), _) => self.add_local(account, address),
+    /// Takes a recipient, or says why not. `octets` is the size that MAIL announced.
+    pub(crate) fn add(
+        &mut self,
+        address: Address,
+        octets: u64,
+        service: Service,
+        context: &Context,
+    ) -> Reply {
+        match (context.routes.resolve(&address), service) {
+            // What our own people send waits for room in the queue.
+            (
+                Destination::Local(account) | Destination::Office(Some(account)),
+                Service::Submission,
+            ) => self.add_local(account, address),
+            (Destination::Local(account) | Destination::Office(Some(account)), _) => {
+                match context.deliverer.has_room(account, octets) {
+                    Ok(()) => self.add_local(account, address),
+                    Err(error) => reply::of_delivery(error),
+                }
+            }
+            // RFC 5321 §4.5.1: it must not be refused for good; it waits until somebody is named.
+            (Destination::Office(None), _) => Reply::recipient_busy(),
             (Destination::Unknown, _) => Reply::no_such_recipient(),
             (Destination::OtherCell(peer), Service::Mx) => self.add_cell(peer, address),
             (Destination::Foreign, Service::Mx)

@@ -61,9 +61,14 @@ pub struct Limits {
     pub handshake: Duration,
     /// How long one letter may take from MAIL on: what has come of it is held meanwhile.
     pub letter: Duration,
+    /// How long a letter waits for room in memory.
+    pub room: Duration,
+    /// How long a letter may stand still while others need its room.
+    pub standing: Duration,
     /// How long one connection may last.
     pub connection: Duration,
-    /// How long SPF, DKIM and DMARC may take together before they count as temporary errors.
+    /// How long SPF and DKIM may take, side by side, and then DMARC, before each counts as a
+    /// temporary error.
     pub checks: Duration,
     /// How long a failed login is made to wait, times the failures so far.
     pub failed_login: Duration,
@@ -77,6 +82,8 @@ impl Default for Limits {
             write: Duration::from_secs(5 * 60),
             handshake: Duration::from_secs(60),
             letter: Duration::from_secs(30 * 60),
+            room: Duration::from_secs(20),
+            standing: Duration::from_secs(10),
             connection: Duration::from_secs(2 * 3600),
             checks: Duration::from_secs(30),
             failed_login: Duration::from_secs(2),

@@ -14,6 +14,9 @@ pub(crate) fn of_delivery(error: DeliverError) -> Reply {
     match error {
         DeliverError::Full => Reply::storage_full(),
         DeliverError::TooLarge => Reply::message_too_large(),
+        // It may be emptied tomorrow, and the sender's server tries for days.
+        DeliverError::OverQuota => Reply::mailbox_full(),
+        DeliverError::OverAllQuota => Reply::mailbox_too_small(),
         DeliverError::NoKeys | DeliverError::Failed => Reply::try_later(),
     }
 }

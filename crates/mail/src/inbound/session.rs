@@ -9,7 +9,8 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use proto::address::Path;
-use proto::smtp::{Config, Credentials, Event, MailParams, Reply, Role, Session, Severity, Tls};
+use proto::sasl::Credentials;
+use proto::smtp::{Config, Event, MailParams, Reply, Role, Session, Severity, Tls};
 use seal::slot::Scope;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
@@ -18,10 +19,11 @@ use tokio::time::{Instant, timeout};
 use vocab::AccountId;
 
 use super::authenticate::{self, Disposition, Origin, Verdict};
-use super::budget::Granted;
+use super::budget::{Granted, Sender};
 use super::envelope::Envelope;
 use super::trace::{self, Received};
 use super::{Context, Letter, Service, relay, reply};
+use crate::account::{Pass, Shown};
 use crate::network::BoxStream;
 
 /// Octets of one read.
@@ -37,6 +39,8 @@ const GOODBYE: Duration = Duration::from_secs(5);
 /// A message being taken.
 struct Transaction {
     envelope: Envelope,
+    /// Octets, as MAIL said; 0 if it did not (RFC 1870).
+    announced: u64,
     granted: Granted,
     message: Vec<u8>,
     /// There was no room for all of it.
@@ -50,6 +54,8 @@ enum Input {
     Octets(usize),
     Gone,
     Silent,
+    /// Others need the room that a letter which stands still has.
+    TooSlow,
     Shutdown,
 }
 
@@ -63,6 +69,7 @@ pub(super) struct Connection {
     out: Vec<u8>,
     ends: Instant,
     account: Option<AccountId>,
+    pass: Option<Pass>,
     failed_logins: u32,
     transaction: Option<Transaction>,
 }
@@ -109,6 +116,7 @@ impl Connection {
             out: Vec::new(),
             ends: Instant::now() + context.limits.connection,
             account: None,
+            pass: None,
             failed_logins: 0,
             transaction: None,
             context,
@@ -140,18 +148,20 @@ impl Connection {
                     self.answer(&reply);
                 }
                 Event::MailFrom { from, params } => {
-                    let reply = self.mail_from(from, params);
+                    let reply = self.mail_from(from, params).await;
                     self.answer(&reply);
                 }
                 Event::Rcpt(address) => {
-                    let (service, routes) = (self.service, &self.context.routes);
+                    let (service, context) = (self.service, &self.context);
                     let reply = match &mut self.transaction {
-                        Some(transaction) => transaction.envelope.add(address, service, routes),
+                        Some(Transaction { envelope, announced, .. }) => {
+                            envelope.add(address, *announced, service, context)
+                        }
                         None => Reply::bad_sequence(),
                     };
                     self.answer(&reply);
                 }
-                Event::Data(piece) => self.take(&piece),
+                Event::Data(piece) => self.take(&piece).await,
                 Event::DataEnd => {
                     let reply = self.finish().await;
                     self.answer(&reply);
@@ -180,10 +190,12 @@ impl Connection {
         }
         let ends = (Instant::now() + self.context.limits.silence).min(self.ends);
         let ends = self.transaction.as_ref().map_or(ends, |transaction| ends.min(transaction.ends));
+        let told = self.transaction.as_ref().map(|transaction| transaction.granted.told_to_leave());
         let input = tokio::select! {
             biased;
             // An error means the sender is gone, which is a shutdown too.
             _ = self.shutdown.wait_for(|down| *down) => Input::Shutdown,
+            () = async { match told { Some(told) => told.await, None => core::future::pending().await } } => Input::TooSlow,
             read = tokio::time::timeout_at(ends, self.stream.read(buffer)) => match read {
                 Ok(Ok(count)) if count > 0 => Input::Octets(count),
                 Ok(_) => Input::Gone,
@@ -194,6 +206,11 @@ impl Connection {
             Input::Octets(count) => self.session.feed(buffer.get(..count).unwrap_or_default()),
             Input::Gone => return false,
             Input::Silent => self.session.close_with(&Reply::timed_out()),
+            Input::TooSlow => {
+                self.transaction = None;
+                tracing::info!("a letter that stood still made room for others");
+                self.session.close_with(&Reply::too_slow());
+            }
             Input::Shutdown => self.session.close_with(&Reply::shutting_down()),
         }
         true
@@ -235,9 +252,16 @@ impl Connection {
     async fn authenticate(&mut self, credentials: &Credentials) -> Reply {
         let began = Instant::now();
         let door = &self.context.door;
-        match door.verify(credentials.name(), credentials.password(), Scope::SUBMIT).await {
-            Ok(account) => {
+        let shown = Shown {
+            user: credentials.name(),
+            secret: credentials.secret(),
+            is_token: credentials.is_token(),
+            from: Some(self.peer.ip()),
+        };
+        match door.verify(shown, Scope::SUBMIT).await {
+            Ok((account, pass)) => {
                 self.account = Some(account);
+                self.pass = Some(pass);
                 Reply::authenticated()
             }
             Err(error) => {
@@ -251,23 +275,32 @@ impl Connection {
         }
     }
 
-    fn mail_from(&mut self, from: Path, params: MailParams) -> Reply {
+    async fn mail_from(&mut self, from: Path, params: MailParams) -> Reply {
         if self.service == Service::Submission {
             let Some(account) = self.account else { return Reply::auth_required() };
+            if self.pass.as_ref().is_none_or(Pass::is_over) {
+                return Reply::unlocker_gone();
+            }
             // `<>` is for receipts and the like; the From field must be theirs all the same.
             let owned = from.address().is_none_or(|from| self.context.routes.owns(account, from));
             if !owned {
                 return Reply::sender_not_owned();
             }
         }
-        // Other cells carry the letters of many; their share is not counted.
-        let source = (self.service != Service::Relay).then_some(self.peer.ip());
-        let granted = self.context.budget.begin(source);
-        if !granted.fits(params.size.unwrap_or(0)) {
+        let sender = match self.service {
+            Service::Mx => Sender::Stranger(self.peer.ip()),
+            Service::Submission => Sender::Own(self.peer.ip()),
+            Service::Relay => Sender::Cell,
+        };
+        let granted = self.context.budget.begin(sender);
+        let ends = Instant::now() + self.context.limits.room;
+        let announced = params.size.unwrap_or(0);
+        if !granted.fits(announced, ends).await {
             return Reply::storage_full();
         }
         self.transaction = Some(Transaction {
             envelope: Envelope::new(from),
+            announced,
             granted,
             message: Vec::new(),
             is_over: false,
@@ -276,12 +309,13 @@ impl Connection {
         Reply::sender_ok()
     }
 
-    fn take(&mut self, piece: &[u8]) {
+    async fn take(&mut self, piece: &[u8]) {
         let Some(transaction) = &mut self.transaction else { return };
         if transaction.is_over {
             return;
         }
-        if transaction.granted.grow(piece.len()) {
+        let ends = Instant::now() + self.context.limits.room;
+        if transaction.granted.grow(piece.len(), ends).await {
             transaction.message.extend_from_slice(piece);
         } else {
             transaction.is_over = true;
@@ -297,6 +331,7 @@ impl Connection {
         if is_over {
             return Reply::storage_full();
         }
+        granted.is_whole();
         if trace::loops(&message) {
             return Reply::mail_loop();
         }

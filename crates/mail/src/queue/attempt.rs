@@ -127,9 +127,11 @@ impl Queue {
             let Some(recipient) = item.recipients.get(at) else { continue };
             let Ok(address) = Address::parse(&recipient.address) else { continue };
             let place = match self.routes.resolve(&address) {
-                Destination::Local(account) => Place::Account(account),
+                Destination::Local(account) | Destination::Office(Some(account)) => {
+                    Place::Account(account)
+                }
                 Destination::OtherCell(peer) => Place::Cell(peer),
-                Destination::Unknown => Place::Nowhere,
+                Destination::Unknown | Destination::Office(None) => Place::Nowhere,
                 Destination::Foreign => Place::Elsewhere(address.domain.clone()),
             };
             match groups.iter_mut().find(|group| group.place.is(&place)) {
@@ -170,7 +172,9 @@ impl Queue {
         let to = group.recipients.iter().map(|(_, address)| address.to_string()).collect();
         match self.deliverer.deliver(account, Arc::new(letter), to).await {
             Ok(()) => Delivery::Delivered(Reply::message_accepted()),
-            Err(DeliverError::TooLarge) => Delivery::Refused(Reply::message_too_large()),
+            Err(error @ (DeliverError::TooLarge | DeliverError::OverAllQuota)) => {
+                Delivery::Refused(reply::of_delivery(error))
+            }
             Err(error) => Delivery::Deferred(reply::of_delivery(error)),
         }
     }
@@ -331,7 +335,8 @@ impl Queue {
             junk: false,
         };
         let to = vec![item.mail_from.clone()];
-        match self.deliverer.deliver(AccountId(item.sender), Arc::new(letter), to).await {
+        let account = AccountId(item.sender);
+        match self.deliverer.deliver_always(account, Arc::new(letter), to).await {
             Ok(()) => true,
             // The account is gone: there is nobody left to tell.
             Err(DeliverError::NoKeys) => {

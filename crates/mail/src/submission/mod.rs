@@ -70,9 +70,13 @@ async fn deliver_here(
         match context.deliverer.deliver(account, Arc::clone(&letter), to).await {
             Ok(()) => {}
             Err(DeliverError::TooLarge) => return Err(Reply::message_too_large()),
-            Err(DeliverError::Full | DeliverError::NoKeys | DeliverError::Failed) => {
-                waiting.extend(addresses);
-            }
+            Err(
+                DeliverError::Full
+                | DeliverError::OverQuota
+                | DeliverError::OverAllQuota
+                | DeliverError::NoKeys
+                | DeliverError::Failed,
+            ) => waiting.extend(addresses),
         }
     }
     Ok(waiting)

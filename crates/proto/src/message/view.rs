@@ -9,6 +9,7 @@
 
 use core::fmt;
 
+use mail_parser::decoders::html::html_to_text;
 use minicbor::{Decode, Encode};
 
 use super::{charset, content_type, transfer};
@@ -379,5 +380,12 @@ impl Part {
     #[must_use]
     pub fn decoded_text(&self, message: &[u8]) -> String {
         charset::to_utf8(self.param("charset").as_deref(), &self.decoded(message))
+    }
+
+    /// The text a reader sees: [`Self::decoded_text`], of HTML without its markup.
+    #[must_use]
+    pub fn shown_text(&self, message: &[u8]) -> String {
+        let text = self.decoded_text(message);
+        if self.subtype == "html" { html_to_text(&text) } else { text }
     }
 }

@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::reply::Reply;
 use crate::address::{Address, AddressError, Path, take_bracketed};
@@ -308,53 +308,4 @@ fn auth(arguments: &str) -> Result<Command, CommandError> {
         return Err(CommandError::Arguments);
     }
     Ok(Command::Auth { mechanism: mechanism.to_ascii_uppercase(), initial })
-}
-
-/// A name and a password, as a client gave them. Wiped when dropped.
-pub struct Credentials {
-    name: String,
-    password: String,
-}
-
-/// Octets in a name or a password; RFC 4616 §2 asks for 255 at least.
-const MAX_CREDENTIAL_OCTETS: usize = 1024;
-
-impl Credentials {
-    /// Reads a SASL PLAIN message (RFC 4616 §2) in base64.
-    ///
-    /// `None` if it is malformed, too long, or asks to act as somebody else.
-    #[must_use]
-    pub fn parse_plain(base64: &str) -> Option<Self> {
-        use base64::Engine as _;
-        let decoded = base64::engine::general_purpose::STANDARD.decode(base64).ok()?;
-        let decoded = Zeroizing::new(decoded);
-        let text = core::str::from_utf8(&decoded).ok()?;
-        let mut fields = text.split('\0');
-        let (authzid, name, password) = (fields.next()?, fields.next()?, fields.next()?);
-        let sizes_ok =
-            [name, password].iter().all(|f| (1..=MAX_CREDENTIAL_OCTETS).contains(&f.len()));
-        if fields.next().is_some() || !sizes_ok || !(authzid.is_empty() || authzid == name) {
-            return None;
-        }
-        Some(Self { name: name.to_owned(), password: password.to_owned() })
-    }
-
-    /// The name the client says it is.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The password it gives.
-    #[must_use]
-    pub fn password(&self) -> &str {
-        &self.password
-    }
-}
-
-impl Drop for Credentials {
-    fn drop(&mut self) {
-        self.name.zeroize();
-        self.password.zeroize();
-    }
 }

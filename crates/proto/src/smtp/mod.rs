@@ -12,7 +12,7 @@ mod reply;
 mod server;
 
 pub use client::{Client, ClientEvent, Delivery, Job, Outcome, TlsNeed};
-pub use command::{Body, Command, CommandError, Credentials, MailParams, Recipient};
+pub use command::{Body, Command, CommandError, MailParams, Recipient};
 pub use line::{DataDecoder, DataPiece, DotStuffer, LineError, LineReader};
 pub use reply::{EnhancedCode, Reply, ReplyError, ReplyReader, Severity};
 pub use server::{Config, Event, NotAsked, Role, Session, Tls};

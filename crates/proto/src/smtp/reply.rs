@@ -96,8 +96,6 @@ replies! {
     tls_ready = 220, Some(EnhancedCode(2, 0, 0)), "ready for TLS";
     /// DATA. RFC 2034 §4: no enhanced code on 3yz.
     send_message = 354, None, "end with a dot on its own line";
-    /// AUTH without an initial response: an empty challenge (RFC 4954 §4).
-    auth_continue = 334, None, "";
     /// AUTH succeeded.
     authenticated = 235, Some(EnhancedCode(2, 7, 0)), "authenticated";
 
@@ -107,6 +105,10 @@ replies! {
     shutting_down = 421, Some(EnhancedCode(4, 3, 2)), "shutting down, closing";
     /// 421: too many sessions.
     too_busy = 421, Some(EnhancedCode(4, 3, 2)), "too busy, closing";
+    /// 421: a letter stands still, and others need its room.
+    too_slow = 421, Some(EnhancedCode(4, 4, 5)), "too slow while others wait, closing";
+    /// 421: the unlocker that authenticated the session was taken away.
+    unlocker_gone = 421, Some(EnhancedCode(4, 7, 0)), "this password was taken away, closing";
     /// 421: more bad commands than a session may have.
     too_many_errors = 421, Some(EnhancedCode(4, 7, 0)), "too many errors, closing";
     /// 421: more commands than a session may have.
@@ -194,6 +196,8 @@ replies! {
     sender_not_owned = 550, Some(EnhancedCode(5, 7, 1)), "not your address";
     /// 552: RFC 1870 §6.
     message_too_large = 552, Some(EnhancedCode(5, 3, 4)), "message too large";
+    /// 552: larger than all the account may hold.
+    mailbox_too_small = 552, Some(EnhancedCode(5, 2, 2)), "larger than the mailbox may be";
     /// 553: the address needs SMTPUTF8 and MAIL did not say so (RFC 6531 §3.5).
     needs_smtputf8 = 553, Some(EnhancedCode(5, 6, 7)), "non-ASCII address without SMTPUTF8";
     /// 553: the peer lacks SMTPUTF8 and the message needs it (of our client).
@@ -222,6 +226,12 @@ impl Reply {
     pub fn hello(hostname: &str, extensions: &[String]) -> Self {
         let lines = core::iter::once(hostname.to_owned()).chain(extensions.iter().cloned());
         Self { code: 250, enhanced: None, lines: lines.collect() }
+    }
+
+    /// A challenge within AUTH, in base64 (RFC 4954 §4).
+    #[must_use]
+    pub fn auth_challenge(base64: &str) -> Self {
+        Self { code: 334, enhanced: None, lines: vec![base64.to_owned()] }
     }
 
     /// What the first digit says; a code outside 200 to 599 counts as permanent.

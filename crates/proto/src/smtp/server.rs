@@ -12,10 +12,11 @@
 use core::fmt;
 use std::collections::VecDeque;
 
-use super::command::{Command, CommandError, Credentials, MailParams, Recipient};
+use super::command::{Command, CommandError, MailParams, Recipient};
 use super::line::{DataDecoder, LineError, LineReader};
 use super::reply::{Reply, Severity};
 use crate::address::{Address, Path};
+use crate::sasl::{Credentials, Mechanism};
 
 /// RCPT commands in one message, for each recipient it may have.
 const ATTEMPTS_PER_RECIPIENT: u32 = 10;
@@ -145,7 +146,7 @@ pub struct NotAsked;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Question {
-    Authenticate,
+    Authenticate(Mechanism),
     MailFrom,
     Rcpt,
     DataEnd,
@@ -153,8 +154,10 @@ enum Question {
 
 enum Phase {
     Command,
-    /// After an empty challenge of AUTH PLAIN.
-    AuthResponse,
+    /// After an empty challenge.
+    AuthResponse(Mechanism),
+    /// A token was refused: the client's last line, which says nothing, before that is said.
+    AuthRefused(Reply),
     Asked(Question),
     Data {
         decoder: DataDecoder,
@@ -278,7 +281,7 @@ impl Session {
                 Phase::Handshake => return Event::NeedInput,
                 Phase::Asked(_) => return Event::NeedAnswer,
                 Phase::Data { .. } => self.read_data(),
-                Phase::Command | Phase::AuthResponse => self.read_line(),
+                Phase::Command | Phase::AuthResponse(_) | Phase::AuthRefused(_) => self.read_line(),
             };
             if !progressed {
                 return Event::NeedInput;
@@ -296,7 +299,7 @@ impl Session {
         self.phase = Phase::Command;
         let yes = reply.is_positive();
         match question {
-            Question::Authenticate => self.authenticated = yes,
+            Question::Authenticate(_) => self.authenticated = yes,
             Question::MailFrom if yes => {}
             Question::MailFrom => self.transaction = None,
             Question::Rcpt => self.count_recipient(yes),
@@ -308,8 +311,10 @@ impl Session {
         }
         if reply.code == 421 {
             self.close_with(reply);
-        } else if question == Question::Authenticate && reply.severity() == Severity::Permanent {
-            self.auth_failure(reply);
+        } else if let Question::Authenticate(mechanism) = question
+            && reply.severity() == Severity::Permanent
+        {
+            self.auth_refused(mechanism, reply);
         } else {
             self.reply(reply);
         }
@@ -386,9 +391,15 @@ impl Session {
                 return true;
             }
         };
-        if matches!(self.phase, Phase::AuthResponse) {
+        if let Phase::AuthResponse(mechanism) = self.phase {
             self.phase = Phase::Command;
-            self.auth_response(&line);
+            self.auth_response(mechanism, &line);
+            return true;
+        }
+        if let Phase::AuthRefused(reply) = &self.phase {
+            let reply = reply.clone();
+            self.phase = Phase::Command;
+            self.auth_failure(&reply);
             return true;
         }
         match Command::parse(&line) {
@@ -450,7 +461,8 @@ impl Session {
             extensions.push("STARTTLS".to_owned());
         }
         if self.config.role == Role::Submission && self.tls_active && !self.authenticated {
-            extensions.push("AUTH PLAIN".to_owned());
+            let names = Mechanism::ALL.map(Mechanism::name).join(" ");
+            extensions.push(format!("AUTH {names}"));
         }
         extensions
     }
@@ -484,26 +496,37 @@ impl Session {
         if self.authenticated || self.transaction.is_some() || !self.extended {
             return self.reply(&Reply::auth_not_now());
         }
-        if mechanism != "PLAIN" {
+        let Some(mechanism) = Mechanism::named(mechanism) else {
             return self.reply(&Reply::unknown_mechanism());
-        }
+        };
         match initial {
-            Some(initial) => self.auth_response(initial.as_bytes()),
+            Some(initial) => self.auth_response(mechanism, initial.as_bytes()),
             None => {
-                self.reply(&Reply::auth_continue());
-                self.phase = Phase::AuthResponse;
+                self.reply(&Reply::auth_challenge(""));
+                self.phase = Phase::AuthResponse(mechanism);
             }
         }
     }
 
-    fn auth_response(&mut self, response: &[u8]) {
+    fn auth_response(&mut self, mechanism: Mechanism, response: &[u8]) {
         if response == b"*" {
             return self.auth_failure(&Reply::auth_cancelled());
         }
-        let credentials = core::str::from_utf8(response).ok().and_then(Credentials::parse_plain);
-        match credentials {
-            Some(credentials) => self.ask(Question::Authenticate, Event::Authenticate(credentials)),
-            None => self.auth_failure(&Reply::bad_auth_exchange()),
+        match Credentials::parse_base64(mechanism, response) {
+            Ok(credentials) => {
+                self.ask(Question::Authenticate(mechanism), Event::Authenticate(credentials));
+            }
+            Err(_) => self.auth_failure(&Reply::bad_auth_exchange()),
+        }
+    }
+
+    fn auth_refused(&mut self, mechanism: Mechanism, reply: &Reply) {
+        match mechanism.refusal() {
+            None => self.auth_failure(reply),
+            Some(refusal) => {
+                self.reply(&Reply::auth_challenge(refusal));
+                self.phase = Phase::AuthRefused(reply.clone());
+            }
         }
     }
 

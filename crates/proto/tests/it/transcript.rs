@@ -118,7 +118,7 @@ impl Server {
                 )
             }
             Event::Rcpt(address) => format!("E: Rcpt {address}"),
-            Event::Authenticate(c) => format!("E: Authenticate {} {}", c.name(), c.password()),
+            Event::Authenticate(c) => format!("E: Authenticate {} {}", c.name(), c.secret()),
             Event::Data(octets) => format!("E: Data {}", octets.escape_ascii()),
             event => format!("E: {event:?}"),
         }

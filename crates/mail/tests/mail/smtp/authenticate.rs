@@ -111,6 +111,52 @@ async fn a_letter_whose_policy_cannot_be_judged_now_is_deferred() {
     assert!(inbox[0].contains("dmarc=temperror"), "{}", inbox[0]);
 }
 
+/// Whoever writes the envelope chooses whose DNS SPF asks.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forger_whose_dns_is_silent_does_not_silence_dmarc() {
+    let zone = Zone::default();
+    zone.add("slow.example", Data::Silence);
+    text(&zone, "_dmarc.bank.example", "v=DMARC1; p=reject");
+    let mut plan = Plan::new("ie", &[ALICE]);
+    plan.limits.checks = core::time::Duration::from_millis(300);
+    plan.dns = Some(Dns::new(&[zone.serve().await]).unwrap());
+    let cell = Cell::new(plan).await;
+    let mut talk = cell.mx().await;
+    let reply = talk.send("a@slow.example", &[ALICE], &letter("ceo@bank.example")).await;
+    assert!(reply.starts_with("550 5.7.26"), "{reply}");
+    let reply = talk.send("a@slow.example", &[ALICE], &letter("a@slow.example")).await;
+    assert!(reply.starts_with("250"), "{reply}");
+    assert!(cell.inbox(ALICE).await[0].contains("spf=temperror"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spf_is_asked_as_the_rfc_says_over_a_real_resolver() {
+    let zone = Zone::default();
+    text(&zone, "two.example", "v=spf1 +all");
+    text(&zone, "two.example", "v=spf1 ip4:192.0.2.1 -all");
+    text(&zone, "broken.example", "v=spf1 +all moo");
+    text(&zone, "named.example", "v=spf1 ptr -all");
+    zone.add("1.2.0.192.in-addr.arpa", Data::Ptr("mail.named.example"));
+    zone.add("mail.named.example", Data::A([192, 0, 2, 1].into()));
+    text(&zone, "odd.example", "v=spf1 a:x:y/z.odd.example -all");
+    zone.add("x:y/z.odd.example", Data::A([192, 0, 2, 1].into()));
+    let cell = cell(&zone).await;
+    let mut talk = cell.mx().await;
+    for (domain, wanted) in [
+        ("two.example", "spf=permerror"),
+        ("broken.example", "spf=permerror"),
+        ("named.example", "spf=pass"),
+        ("odd.example", "spf=pass"),
+    ] {
+        let from = format!("a@{domain}");
+        let reply = talk.send(&from, &[ALICE], &letter(&from)).await;
+        assert!(reply.starts_with("250"), "{reply}");
+        let inbox = cell.inbox(ALICE).await;
+        let last = inbox.last().unwrap();
+        assert!(last.contains(wanted) && last.contains(domain), "{last}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_literal_has_no_spf_policy() {
     let zone = Zone::default();

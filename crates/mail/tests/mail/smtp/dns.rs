@@ -10,33 +10,30 @@ use tokio::net::UdpSocket;
 pub(crate) enum Data {
     Txt(String),
     Mx(u16, &'static str),
+    Ptr(&'static str),
     A(Ipv4Addr),
     /// The server fails.
     Servfail,
+    /// The server is silent.
+    Silence,
 }
 
 impl Data {
     fn kind(&self) -> u16 {
         match self {
             Self::A(_) => 1,
+            Self::Ptr(_) => 12,
             Self::Mx(..) => 15,
             Self::Txt(_) => 16,
-            Self::Servfail => 0,
+            Self::Servfail | Self::Silence => 0,
         }
     }
 
     fn octets(&self) -> Vec<u8> {
         match self {
             Self::A(ip) => ip.octets().to_vec(),
-            Self::Mx(preference, host) => {
-                let mut out = preference.to_be_bytes().to_vec();
-                for label in host.split('.').filter(|label| !label.is_empty()) {
-                    out.push(u8::try_from(label.len()).unwrap());
-                    out.extend_from_slice(label.as_bytes());
-                }
-                out.push(0);
-                out
-            }
+            Self::Mx(preference, host) => [&preference.to_be_bytes()[..], &wire(host)].concat(),
+            Self::Ptr(host) => wire(host),
             Self::Txt(text) => {
                 let mut out = Vec::new();
                 for piece in text.as_bytes().chunks(255) {
@@ -45,9 +42,20 @@ impl Data {
                 }
                 out
             }
-            Self::Servfail => Vec::new(),
+            Self::Servfail | Self::Silence => Vec::new(),
         }
     }
+}
+
+/// A name as it goes over the wire.
+fn wire(name: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    for label in name.split('.').filter(|label| !label.is_empty()) {
+        out.push(u8::try_from(label.len()).unwrap());
+        out.extend_from_slice(label.as_bytes());
+    }
+    out.push(0);
+    out
 }
 
 /// The zone; changes show at once, but a resolver may remember.
@@ -94,6 +102,9 @@ impl Zone {
         let below = format!(".{name}");
         let exists = held.is_some() || zone.keys().any(|known| known.ends_with(&below));
         let held = held.cloned().unwrap_or_default();
+        if held.iter().any(|data| matches!(data, Data::Silence)) {
+            return None;
+        }
         let fails = held.iter().any(|data| matches!(data, Data::Servfail));
         let found: Vec<_> = held.iter().filter(|data| data.kind() == kind).collect();
         let code = if fails { 2 } else { u16::from(!exists) * 3 };

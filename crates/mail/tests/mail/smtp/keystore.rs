@@ -2,7 +2,8 @@
 //! nor bring an old keystore back.
 
 use bailiwick_mail::account::{KeystoreError, LoginError};
-use custody::user::{Attempt, Changes, CreateAccount, Record, create};
+use custody::user::{Attempt, Changes, CreateAccount, Record, Terms, create};
+use seal::note::Note;
 use seal::slot::Scope;
 use store::Batch;
 use vocab::{AccountId, CellId, Custody, RecordKind, Row, Timestamp};
@@ -68,7 +69,7 @@ async fn is_deferred(cell: &Cell) -> bool {
 }
 
 async fn login(cell: &Cell) -> Result<(), LoginError> {
-    cell.context.door.open(ALICE, cell.secret(ALICE)).await.map(|_| ())
+    cell.context.door.open(cell.shown(ALICE)).await.map(|_| ())
 }
 
 /// What comes later of the account: an app password is made and stored.
@@ -78,14 +79,15 @@ async fn change(cell: &Cell) {
     let attempt = Attempt {
         secret: cell.secret(ALICE),
         scope: Scope::SUDO,
+        from: None,
         passwords: false,
         pepper: None,
         now: Timestamp(NOW),
         remembered: 0,
     };
     let mut unlocked = locked.unlock(&attempt).unwrap();
-    let new =
-        unlocked.add_app_password(Scope::IMAP, None, Timestamp(NOW), &super::world::chance(5));
+    let terms = Terms { scope: Scope::IMAP, expires: None, note: Note::default() };
+    let new = unlocked.add_app_password(&terms, Timestamp(NOW), &super::world::chance(5));
     keystores.commit(account, new.unwrap().changes).await.unwrap();
 }
 

@@ -3,6 +3,7 @@
 use bailiwick_mail::account::ChangeError;
 use bailiwick_mail::inbound::{Service, turn_away};
 use bailiwick_mail::mailbox::{FlagChange, FlagSet, Flags, Name};
+use bailiwick_mail::quota::Quota;
 use proto::address::Address;
 use tokio::task::JoinSet;
 use vocab::RecordKind;
@@ -124,8 +125,69 @@ async fn aliases_and_details_lead_to_one_letter() {
     assert_eq!(cell.inbox(ALICE).await.len(), 1);
     assert_eq!(cell.inbox("bob@ie.example").await.len(), 1);
     assert_eq!(cell.context.routes.remove(&alias).await.unwrap(), cell.account(ALICE));
+}
+
+/// RFC 5321 §4.5.1, RFC 2142 §2: both always reach somebody, at each of our domains.
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_to_the_postmaster_reach_whoever_minds_the_cell_or_wait() {
+    let cell = Cell::new(Plan::new("ie", &[ALICE])).await;
+    let mut talk = cell.mx().await;
     talk.say("MAIL FROM:<sender@example.org>", "250").await;
-    talk.say("RCPT TO:<postmaster>", "550").await;
+    for to in ["postmaster", "POSTMASTER@ie.example", "abuse@ie.example"] {
+        talk.say(&format!("RCPT TO:<{to}>"), "450 4.2.1").await;
+    }
+    talk.say("RCPT TO:<webmaster@ie.example>", "550 5.1.1").await;
+    talk.say("RCPT TO:<postmaster@example.net>", "550 5.7.1").await;
+    talk.say("RSET", "250").await;
+    drop(talk);
+    // Named in the configuration, and there.
+    let cell = cell.restarted(|plan| plan.postmaster = Some(ALICE)).await;
+    let mut talk = cell.mx().await;
+    let to = ["Postmaster", "PostMaster@IE.example", "abuse+spam@ie.example"];
+    let reply = talk.send("sender@example.org", &to, LETTER).await;
+    assert!(reply.starts_with("250"), "{reply}");
+    assert_eq!(cell.inbox(ALICE).await.len(), 1);
+    // Whoever minds it may answer as it, and nobody else.
+    let abuse = Address::parse("abuse@ie.example").unwrap();
+    assert!(cell.context.routes.owns(cell.account(ALICE), &abuse));
+    assert!(!cell.context.routes.owns(vocab::AccountId([7; 16]), &abuse));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_account_defers_letters_until_its_owner_deletes_some() {
+    let mut plan = Plan::new("ie", &[ALICE, "bob@ie.example"]);
+    plan.quota = Quota { octets: Some(200_000), messages: None };
+    let cell = Cell::new(plan).await;
+    let mut talk = cell.mx().await;
+    let large = format!("Subject: a\r\n\r\n{}", "0123456789abcdef\r\n".repeat(7_000));
+    let reply = talk.send("sender@example.org", &[ALICE], &large).await;
+    assert!(reply.starts_with("250"), "{reply}");
+    // Not announced: known at the end.
+    let reply = talk.send("sender@example.org", &[ALICE], &large).await;
+    assert!(reply.starts_with("452 4.2.2"), "{reply}");
+    talk.say("MAIL FROM:<sender@example.org> SIZE=130000", "250").await;
+    talk.say(&format!("RCPT TO:<{ALICE}>"), "452 4.2.2").await;
+    talk.say("RCPT TO:<bob@ie.example>", "250").await;
+    talk.say("RSET", "250").await;
+    // What never fits is refused for good.
+    talk.say("MAIL FROM:<sender@example.org> SIZE=200001", "250").await;
+    talk.say(&format!("RCPT TO:<{ALICE}>"), "552 5.2.2").await;
+    talk.say("RSET", "250").await;
+    let account = cell.open(ALICE).await;
+    let inbox = account.state().unwrap().named(&Name::inbox()).unwrap().row;
+    let set = FlagSet { flags: Flags::DELETED, keywords: Vec::new() };
+    account.store_flags(inbox, vec![1], FlagChange::Add, set, None).await.unwrap();
+    assert_eq!(account.expunge(inbox, None).await, Ok(vec![1]));
+    let reply = talk.send("sender@example.org", &[ALICE], &large).await;
+    assert!(reply.starts_with("250"), "{reply}");
+    // One account may have more than is usual, and keeps it.
+    let more = Quota { octets: None, messages: None };
+    cell.context.routes.set_quota(cell.account(ALICE), Some(more)).await.unwrap();
+    drop((account, talk));
+    let cell = cell.restarted(|_| {}).await;
+    assert_eq!(cell.context.routes.quota_of(cell.account(ALICE)), Some(more));
+    let reply = cell.mx().await.send("sender@example.org", &[ALICE], &large).await;
+    assert!(reply.starts_with("250"), "{reply}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -304,6 +366,37 @@ async fn a_letter_that_takes_too_long_is_given_up_with_what_it_held() {
     talk.expect("421 4.4.2").await;
     assert_eq!(talk.hear().await, "");
     assert_eq!(cell.context.budget.left(), 64 << 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_strangers_make_room_for_a_letter_that_comes() {
+    let mut plan = Plan::new("ie", &[ALICE]);
+    plan.limits.standing = std::time::Duration::from_millis(100);
+    plan.budget = 2 << 20;
+    let cell = Cell::new(plan).await;
+    let line = "0123456789abcdef\r\n";
+    let mut slow = Vec::new();
+    for number in 1..=4 {
+        let mut talk = cell.mx_from(&format!("198.51.100.{number}:25")).await;
+        talk.say("MAIL FROM:<slow@example.org>", "250").await;
+        talk.say(&format!("RCPT TO:<{ALICE}>"), "250").await;
+        talk.say("DATA", "354").await;
+        talk.raw(line.repeat((1 << 20) / line.len() / 4).as_bytes()).await;
+        slow.push(talk);
+    }
+    let large = format!("Subject: a\r\n\r\n{}", line.repeat((1 << 19) / line.len()));
+    let reply = cell.mx().await.send("sender@example.org", &[ALICE], &large).await;
+    assert!(reply.starts_with("250"), "{reply}");
+    // Those that had to go hear why; the others, for whom there was room, finish in their time.
+    let mut gone = 0;
+    for mut talk in slow {
+        talk.raw(b"\r\n.\r\n").await;
+        let reply = talk.hear().await;
+        gone += usize::from(reply.starts_with("421 4.4.5"));
+        assert!(reply.starts_with("421 4.4.5") || reply.starts_with("250"), "{reply}");
+    }
+    assert!((1..=2).contains(&gone), "{gone}");
+    assert_eq!(cell.context.budget.left(), 2 << 20);
 }
 
 #[tokio::test(flavor = "multi_thread")]

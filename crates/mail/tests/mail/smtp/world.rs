@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bailiwick_mail::account::{
-    Account, Door, DoorOptions, Keystores, KeystoresOptions, Registry, Services,
+    Account, Anchors, Door, DoorOptions, Keystores, KeystoresOptions, Registry, Services, Shown,
 };
 use bailiwick_mail::dkim::{Signer, SignerOptions};
 use bailiwick_mail::dns::Dns;
@@ -20,6 +20,7 @@ use bailiwick_mail::inbound::{
 use bailiwick_mail::mailbox::Name;
 use bailiwick_mail::network::{Accept, BoxStream, Connecting, Network};
 use bailiwick_mail::queue::{Queue, QueueOptions, Retry};
+use bailiwick_mail::quota::{Quota, Quotas};
 use bailiwick_mail::routes::{Peer, Routes, RoutesOptions};
 use bailiwick_mail::runtime::Clock;
 use base64::Engine as _;
@@ -150,6 +151,8 @@ pub(crate) struct Plan {
     pub(crate) limits: Limits,
     pub(crate) budget: u64,
     pub(crate) reserve_bytes: u64,
+    pub(crate) quota: Quota,
+    pub(crate) postmaster: Option<&'static str>,
 }
 
 impl Plan {
@@ -168,6 +171,8 @@ impl Plan {
             },
             budget: 64 << 20,
             reserve_bytes: 0,
+            quota: Quota::default(),
+            postmaster: None,
         }
     }
 }
@@ -175,6 +180,10 @@ impl Plan {
 impl Plan {
     fn hostname(&self) -> String {
         format!("mx.{}.example", self.name)
+    }
+
+    fn office(&self) -> String {
+        format!("postmaster@{}.example", self.name)
     }
 
     fn domain(&self) -> Domain {
@@ -211,11 +220,24 @@ impl Base<'_> {
             entropy: self.entropy.clone(),
             domains: vec![self.plan.domain()],
             peers: self.plan.peers.clone(),
+            postmaster: Address::parse(self.plan.postmaster.unwrap_or(&self.plan.office()))
+                .unwrap(),
         };
         Arc::new(Routes::load(options).unwrap())
     }
 
-    fn deliverer(&self, keys: &CellKeys, keystores: &Arc<Keystores>) -> Arc<Deliverer> {
+    fn quotas(&self, routes: &Arc<Routes>) -> Arc<Quotas> {
+        let routes = routes.clone();
+        let own = Arc::new(move |account| routes.quota_of(account));
+        Arc::new(Quotas::new(self.plan.quota, own, self.store.read()))
+    }
+
+    fn deliverer(
+        &self,
+        keys: &CellKeys,
+        keystores: &Arc<Keystores>,
+        quotas: Arc<Quotas>,
+    ) -> Arc<Deliverer> {
         Deliverer::new(DelivererOptions {
             ingest: keys.ingest().unwrap(),
             keystores: keystores.clone(),
@@ -223,6 +245,7 @@ impl Base<'_> {
             read: self.store.read(),
             entropy: self.entropy.clone(),
             clock: self.clock.clone(),
+            quotas,
         })
     }
 
@@ -259,6 +282,7 @@ impl Base<'_> {
             read: self.store.read(),
             entropy: self.entropy.clone(),
             clock: self.clock.clone(),
+            anchors: Anchors::new(keys, self.store.read(), self.entropy.clone()).unwrap(),
         };
         let options = DoorOptions {
             resolve: Arc::new(move |user| users.account_of(user)),
@@ -300,6 +324,7 @@ pub(crate) struct Cell {
     pub(crate) directory: Arc<tempfile::TempDir>,
     pub(crate) clock: Arc<StandingClock>,
     pub(crate) down: watch::Sender<bool>,
+    quotas: Arc<Quotas>,
     secrets: Vec<(AccountId, String)>,
     keys: String,
     entropy: Arc<CountedEntropy>,
@@ -359,15 +384,16 @@ impl Cell {
         let keys = CellKeys::decode(&keys_text).unwrap();
         let routes = base.routes(&keys);
         let keystores = keystores(&keys, &store, &entropy);
-        let deliverer = base.deliverer(&keys, &keystores);
+        let quotas = base.quotas(&routes);
+        let deliverer = base.deliverer(&keys, &keystores, quotas.clone());
         let queue = base.queue(&keys, &routes, &deliverer);
         let door = base.door(&keys, &routes, &keystores);
         let down = watch::Sender::new(false);
         let context = Arc::new(Context {
             hostname: plan.hostname(),
-            postmaster: Address::parse(&format!("postmaster@{}.example", plan.name)).unwrap(),
+            postmaster: Address::parse(&plan.office()).unwrap(),
             limits: plan.limits,
-            budget: Budget::new(plan.budget, plan.limits.message_octets),
+            budget: Budget::new(plan.budget, &plan.limits),
             routes,
             deliverer,
             queue,
@@ -381,15 +407,27 @@ impl Cell {
             shutdown: down.subscribe(),
         });
         let keys = keys_text;
-        Self { plan, context, store, keystores, directory, clock, down, secrets, keys, entropy }
+        Self {
+            plan,
+            context,
+            store,
+            keystores,
+            directory,
+            clock,
+            down,
+            quotas,
+            secrets,
+            keys,
+            entropy,
+        }
     }
 
     /// The same cell after its process died: what was in memory only is gone.
     pub(crate) async fn restarted(self, change: impl FnOnce(&mut Plan)) -> Self {
-        let Self { mut plan, context, store, keystores, directory, .. } = self;
+        let Self { mut plan, context, store, keystores, directory, quotas, .. } = self;
         let Self { clock, secrets, keys, entropy, .. } = self;
         change(&mut plan);
-        drop((context, keystores));
+        drop((context, keystores, quotas));
         drop(store);
         let store = open(directory.path(), plan.reserve_bytes);
         Self::around(plan, store, directory, clock, secrets, keys, entropy)
@@ -401,10 +439,15 @@ impl Cell {
 
     /// A connection to a service, greeted.
     pub(crate) async fn connect(&self, service: Service) -> Talk {
+        self.connect_from(STRANGER, service).await
+    }
+
+    async fn connect_from(&self, from: &str, service: Service) -> Talk {
+        let from = from.parse().unwrap();
         let (here, there) = duplex(1 << 16);
         let context = self.context.clone();
         tokio::spawn(async move {
-            serve(there, STRANGER.parse().unwrap(), service, &context).await;
+            serve(there, from, service, &context).await;
         });
         let mut talk = Talk::new(here);
         talk.expect("220 ").await;
@@ -413,7 +456,11 @@ impl Cell {
 
     /// A connection of a stranger that has said EHLO.
     pub(crate) async fn mx(&self) -> Talk {
-        let mut talk = self.connect(Service::Mx).await;
+        self.mx_from(STRANGER).await
+    }
+
+    pub(crate) async fn mx_from(&self, from: &str) -> Talk {
+        let mut talk = self.connect_from(from, Service::Mx).await;
         talk.say("EHLO client.example.org", "250").await;
         talk
     }
@@ -439,13 +486,17 @@ impl Cell {
         &self.place(user).1
     }
 
+    pub(crate) fn shown<'a>(&'a self, user: &'a str) -> Shown<'a> {
+        Shown { user, secret: self.secret(user), is_token: false, from: None }
+    }
+
     fn place(&self, user: &str) -> &(AccountId, String) {
         let at = self.plan.users.iter().position(|known| *known == user).unwrap();
         &self.secrets[at]
     }
 
     pub(crate) async fn open(&self, user: &str) -> Arc<Account> {
-        self.context.door.open(user, self.secret(user)).await.unwrap()
+        self.context.door.open(self.shown(user)).await.unwrap().0
     }
 
     /// The messages of a mailbox, as their owner reads them.
@@ -469,10 +520,11 @@ impl Cell {
         let (mut here, there) = duplex(1 << 16);
         let context = bailiwick_mail::imap::Context {
             door: self.context.door.clone(),
+            quotas: self.quotas.clone(),
             limits: bailiwick_mail::imap::Limits::default(),
             shutdown: self.down.subscribe(),
         };
-        tokio::spawn(async move { bailiwick_mail::imap::serve(there, &context).await });
+        tokio::spawn(async move { bailiwick_mail::imap::serve(there, None, &context).await });
         let said = format!(
             "a LOGIN {user} \"{}\"\r\nb SELECT INBOX\r\nc FETCH 1 BODY[]\r\n\
              d STORE 1 +FLAGS (\\Flagged)\r\ne LOGOUT\r\n",

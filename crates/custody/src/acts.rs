@@ -110,6 +110,12 @@ pub fn staff_act(at: Timestamp, person: PersonId, account: Option<AccountId>, wh
     on_account(draft, account).with(FieldId::OUTCOME, what.as_bytes())
 }
 
+/// What the cell's accounts had come to that day (specs/cell-rows.md §9).
+#[must_use]
+pub fn day(at: Timestamp, pins: Digest) -> Draft {
+    Draft::new(Act::DailyRoot, at).clear(FieldId::SUBJECT, &pins.0)
+}
+
 /// A law pack took this text.
 #[must_use]
 pub fn pack_changed(at: Timestamp, pack: &str, text: Digest) -> Draft {
@@ -157,12 +163,6 @@ pub fn program(at: Timestamp, name: &str, digest: Digest) -> Draft {
         .clear(FieldId::SUBJECT, &digest.0)
 }
 
-/// The digest of the day's account anchors.
-#[must_use]
-pub fn daily_root(at: Timestamp, root: Digest) -> Draft {
-    Draft::new(Act::DailyRoot, at).clear(FieldId::SUBJECT, &root.0)
-}
-
 /// A month ended; `leaves` is how many it had. Logged in a later month, of which it is the
 /// first leaf.
 #[must_use]
@@ -183,10 +183,13 @@ pub fn opened(at: Timestamp, openings: &[(u64, Digest)]) -> Draft {
     draft.clear(FieldId::SUBJECT, &subject.0)
 }
 
-/// A non-disclosure order was renewed; `first` is the index of the leaf it keeps sealed.
+/// Sealed leaves stay sealed until another day, because an order of secrecy still binds one of
+/// them: their indexes, ascending. About thirty fit one leaf.
 #[must_use]
-pub fn secrecy_renewed(at: Timestamp, case: CaseId, first: u64) -> Draft {
-    Draft::new(Act::SecrecyRenewed, at).with(FieldId::CASE, &case.0).number(FieldId::INDEX, first)
+pub fn secrecy_renewed(at: Timestamp, until: Timestamp, leaves: &[u64]) -> Draft {
+    let draft = Draft::new(Act::SecrecyRenewed, at);
+    let draft = draft.clear(FieldId::VALID_UNTIL, &until.0.to_be_bytes());
+    leaves.iter().fold(draft, |draft, index| draft.clear(FieldId::INDEX, &index.to_be_bytes()))
 }
 
 fn on_account(draft: Draft, account: Option<AccountId>) -> Draft {

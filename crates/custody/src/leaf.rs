@@ -100,7 +100,7 @@ acts! {
     Move = 11, "move";
     /// A program the cell runs.
     Software = 12, "software";
-    /// A non-disclosure order was renewed.
+    /// Sealed leaves stay sealed longer.
     SecrecyRenewed = 13, "secrecy renewed";
     /// A demand was decided otherwise than by refusal.
     Decided = 14, "decided";
@@ -141,13 +141,13 @@ fields! {
     RECIPIENT = 8;
     /// u64: shares are given from here.
     NOT_BEFORE = 9;
-    /// u64: shares are given and an opening works until here.
+    /// u64: until when: a release is in force, records are preserved, leaves stay sealed.
     VALID_UNTIL = 10;
     /// 32 octets: SHA-256 of the approvals.
     APPROVALS = 11;
     /// 32 octets: digest of the officers' register.
     REGISTER = 12;
-    /// u64: the day by which a sealed leaf is opened. In clear, and only there.
+    /// u64: the day by which a sealed leaf is opened, if none keeps it longer. In clear alone.
     OPEN_BY = 13;
     /// 16 octets: the account.
     ACCOUNT = 14;

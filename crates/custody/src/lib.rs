@@ -18,9 +18,12 @@ pub mod octets;
 pub mod officers;
 pub mod opening;
 pub mod order;
+pub mod pin;
 pub mod production;
 pub mod receipt;
 pub mod release;
+pub mod statement;
+pub mod time;
 pub mod trust;
 pub mod user;
 
@@ -29,6 +32,7 @@ pub use leaf::{Act, Draft, FieldId, Leaf, LeafError, LeafOpening, Place, Written
 pub use officers::{Approval, Officer, Register, Role};
 pub use opening::{Opening, RecipientKey};
 pub use order::{OrderEpoch, OrderError, OrderRecord};
+pub use pin::{Pin, PinOf};
 pub use receipt::{LeafReceipt, LogTrust, Logged};
 pub use release::{GuardEvidence, Refused, ReleaseEvidence, VerifiedRelease};
 pub use trust::TrustPolicy;

@@ -90,6 +90,33 @@ pub struct ProducedRecord {
     pub bytes: u64,
 }
 
+/// One line of `data/redactions.json` (specs/production.md §2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Redaction {
+    /// The file.
+    pub file: String,
+    /// What is missing in it.
+    pub field: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What was cut from the files of an index: of a letter of which the scope names traffic alone,
+/// whatever is content. Nothing else is cut.
+#[must_use]
+pub fn redactions(index: &[ProducedRecord]) -> Vec<Redaction> {
+    let traffic = index.iter().filter(|line| line.category == "traffic");
+    let cut = traffic.flat_map(|line| {
+        ["subject", "display names", "text"].map(|field| Redaction {
+            file: line.file.clone(),
+            field: field.to_owned(),
+            reason: "the scope names traffic, not content".to_owned(),
+        })
+    });
+    cut.collect()
+}
+
 /// `manifest.sig`: the desk's signature over the tag manifest, and so over all else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -41,10 +41,7 @@ fn renewal(case: &Case, order: NonDisclosureOrder, now: Timestamp) -> Result<Wha
     if !case.demand.rehearsal && !order.binds(now) {
         return Err(DeskError::Demand(Fault::LapsedSince));
     }
-    // A second order renews the first, and the log says which leaf stays sealed.
-    let sealed = case.logged.values().filter(|at| at.sealed).map(|at| at.index).min();
-    let first = case.secrecy.as_ref().and(sealed);
-    Ok(What::Secrecy { order, first })
+    Ok(What::Secrecy { order })
 }
 
 fn told(case: &Case, notice: UserNotice, now: Timestamp) -> Result<What, DeskError> {
@@ -61,13 +58,19 @@ impl Desk {
         at: &mut Carried<'_>,
         mut demand: Demand,
         document: Vec<u8>,
-        account: Option<AccountId>,
+        (account, again): (Option<AccountId>, bool),
     ) -> Result<Answer, DeskError> {
         // Only the check of the sender establishes this.
         demand.facts.authenticated = law::Fact::Unknown;
         let (case, digest, row) =
             (CaseId(self.fresh()), sha256(&[&document]), at.inner.next_document);
-        let what = What::Received { demand: Box::new(demand), document: digest, row, account };
+        let cases = at.inner.cases.values().filter(|case| case.document == digest);
+        let same_as = cases.max_by_key(|case| (case.opened, case.first)).map(|case| case.id);
+        if let Some(case) = same_as.filter(|_| !again) {
+            return Err(DeskError::Entered(case));
+        }
+        let demand = Box::new(demand);
+        let what = What::Received { demand, document: digest, row, account, same_as };
         let event = at.event(Some(case), what);
         self.commit(&mut at.inner, vec![event], vec![document], vec![])?;
         let message = DemandReceipt::message(case, digest, at.now);

@@ -286,6 +286,44 @@ impl Verb {
         TABLE.iter().find(|line| line.verb == self)
     }
 
+    /// The command of `bailiwick desk` that does it.
+    #[must_use]
+    pub const fn command(self) -> &'static str {
+        match self {
+            Self::Comply => "decide … comply",
+            Self::Refuse => "decide … refuse",
+            Self::Clarify => "decide … clarify",
+            Self::Authorise => "approve",
+            // One command does all three.
+            Self::Release | Self::Fetch | Self::Produce => "produce",
+            Self::EndPreservation => "end-preservation",
+            Self::Enrol => "enrol-authority",
+            Self::Receive
+            | Self::Verify
+            | Self::Assess
+            | Self::Correct
+            | Self::Narrow
+            | Self::Prepare
+            | Self::Approve
+            | Self::Return
+            | Self::Share
+            | Self::Deliver
+            | Self::Stay
+            | Self::Lift
+            | Self::Appeal
+            | Self::Withdraw
+            | Self::Close
+            | Self::Preserve
+            | Self::Secrecy
+            | Self::Notice
+            | Self::Letter
+            | Self::Count
+            | Self::Show
+            | Self::Document
+            | Self::List => self.word(),
+        }
+    }
+
     /// Who may do it.
     #[must_use]
     pub fn roles(self) -> &'static [Role] {
@@ -390,6 +428,8 @@ pub(crate) struct Case {
     pub(crate) document: Digest,
     pub(crate) document_row: u64,
     pub(crate) account: Option<AccountId>,
+    /// The last case before this one with the same paper.
+    pub(crate) same_as: Option<CaseId>,
     pub(crate) facts: Facts,
     /// Who entered a fact of the case, or checked its sender.
     pub(crate) entered_by: BTreeSet<PersonId>,
@@ -420,7 +460,7 @@ pub const EVENTS_MAX: usize = 10_000;
 impl Case {
     /// A case begins with its receipt.
     pub(crate) fn begin(row: u64, event: &Event) -> Option<Self> {
-        let What::Received { demand, document, row: paper, account } = &event.what else {
+        let What::Received { demand, document, row: paper, account, same_as } = &event.what else {
             return None;
         };
         Some(Self {
@@ -431,6 +471,7 @@ impl Case {
             document: *document,
             document_row: *paper,
             account: *account,
+            same_as: *same_as,
             facts: demand.facts.clone(),
             secrecy: demand.secrecy.as_ref().and_then(|stated| stated.order().cloned()),
             demand: (**demand).clone(),
@@ -621,7 +662,8 @@ mod tests {
         };
         let (demand, id) = (Box::new(demand), Some(CaseId([1; 16])));
         let event = |what| Event { case: id, at, by: MACHINE, command: None, what };
-        let received = What::Received { demand, document: Digest([2; 32]), row: 1, account: None };
+        let document = Digest([2; 32]);
+        let received = What::Received { demand, document, row: 1, account: None, same_as: None };
         let mut case = Case::begin(1, &event(received)).unwrap();
         case.file.resize(EVENTS_MAX, case.file[0]);
         assert!(case.apply(2, &event(What::Closed)).is_err());

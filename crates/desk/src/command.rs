@@ -47,6 +47,9 @@ pub enum Command {
         /// The account the demand names, if it is held here.
         #[serde(with = "crate::octets::maybe")]
         account: Option<AccountId>,
+        /// Whether the same paper may have been entered before: it was served again.
+        #[serde(default)]
+        again: bool,
     },
     /// Checks the sender, and adds facts (members of [`law::Facts`], laid over what is known).
     Verify {

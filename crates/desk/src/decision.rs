@@ -107,8 +107,8 @@ impl Outcome {
 pub struct Choice {
     /// How.
     pub outcome: Outcome,
-    /// The scope the demand asks for, within the law: for `comply` and `narrow`; `comply` needs
-    /// it, unless the case is a rehearsal.
+    /// The scope the demand asks for, within the law: for `comply` and `narrow`, which need it
+    /// unless the case is a rehearsal.
     #[serde(default)]
     pub scope: Option<Scope>,
     /// Why, where a reason is needed; at most 4096 octets.
@@ -145,8 +145,8 @@ pub(crate) fn decide(case: &Case, choice: &Choice) -> Result<What, DeskError> {
         return Err(DeskError::Reason);
     }
     // Found out only by `prepare`, the case would have to begin anew.
-    let complies = choice.outcome == Outcome::Comply;
-    if complies && choice.scope.is_none() && !case.demand.rehearsal {
+    let produces = choice.outcome.produces();
+    if produces && choice.scope.is_none() && !case.demand.rehearsal {
         return Err(DeskError::Lacks(Lack::ScopeDecided));
     }
     if let Some(scope) = &choice.scope {

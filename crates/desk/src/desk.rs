@@ -10,6 +10,7 @@ use crate::command::{Answer, CLOCK_SECONDS_MAX, Command, Signed};
 use crate::error::DeskError;
 use crate::event::{Event, MACHINE, What};
 use crate::register::{HolderEntry, Registrant, Registrants, Staff};
+use crate::texts::Texts;
 use custody::LeafReceipt;
 use law::{Packs, Place};
 use seal::Entropy;
@@ -62,6 +63,8 @@ pub(crate) struct Inner {
     next_registrant: u64,
     /// Digests of the commands that events followed from, ever.
     carried: BTreeSet<Digest>,
+    /// What stations were handed of letters' texts, by case.
+    pub(crate) texts: BTreeMap<CaseId, Texts>,
     /// Commands of late, those that changed nothing among them.
     seen: Vec<(Timestamp, Digest)>,
 }
@@ -320,8 +323,8 @@ impl Desk {
 
     fn dispatch(&self, at: &mut Carried<'_>, command: Command) -> Result<Answer, DeskError> {
         match command {
-            Command::Receive { demand, document, account } => {
-                self.receive(at, *demand, document, account)
+            Command::Receive { demand, document, account, again } => {
+                self.receive(at, *demand, document, (account, again))
             }
             Command::Assess { case, facts } => self.assess(at, case, &facts),
             Command::Narrow { case, scope, diff } => self.narrow(at, case, scope, diff),

@@ -6,7 +6,8 @@
 use crate::case::{State, Verb};
 use crate::refusal::{Beyond, Fault, Lack, Mismatch, Part, Unfit};
 use crate::register::Role;
-use crate::way::way;
+use crate::way::{run, way};
+use vocab::CaseId;
 
 /// Why a command was not carried out. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -24,13 +25,13 @@ pub enum DeskError {
     #[error("the text has 1 to {0} octets")]
     Text(usize),
     /// None of the person's roles may do this.
-    #[error("`{verb}` is for {}", roles(verb.roles()))]
+    #[error("{} is for {}", run(*verb), roles(verb.roles()))]
     Role {
         /// What was asked.
         verb: Verb,
     },
     /// The case is not in a state that allows it.
-    #[error("a case that is {state} allows: {}", words(&state.allows().collect::<Vec<_>>()))]
+    #[error("a case that is {state} allows: {}", commands(*state))]
     State {
         /// Where the case is.
         state: State,
@@ -40,6 +41,9 @@ pub enum DeskError {
     /// No such case.
     #[error("there is no such case")]
     NoCase,
+    /// The paper was entered before, as this case.
+    #[error("the same paper was entered before: it is case {0}")]
+    Entered(CaseId),
     /// No such document.
     #[error("there is no such document")]
     NoDocument,
@@ -109,6 +113,12 @@ pub enum DeskError {
     /// The store could not be read.
     #[error("the store could not be read")]
     Read(#[from] store::ReadError),
+    /// The account's manifest is not the one the cell pinned: somebody else wrote it.
+    #[error("the account's manifest is not the one the cell pinned")]
+    Exchanged,
+    /// The account has no manifest: it was deleted.
+    #[error("the account was deleted, and its keys with it")]
+    Gone,
     /// A record of the desk's does not open, or is not one.
     #[error("a record of the desk is damaged")]
     Damaged,
@@ -121,7 +131,7 @@ impl DeskError {
         let cure = match self {
             Self::Text(max) => return format!("write 1 to {max} octets"),
             Self::Role { verb } => {
-                return format!("have a colleague run `{verb}`: {}", roles(verb.roles()));
+                return format!("have a colleague run {}: {}", run(*verb), roles(verb.roles()));
             }
             Self::State { state, verb } => return reach(*state, *verb),
             Self::Fixed(name) => return fixed(name),
@@ -136,6 +146,9 @@ impl DeskError {
             Self::Repeated => "look at the case before asking again; `bailiwick desk` signs anew",
             Self::Command => "use the `bailiwick` program of the same version",
             Self::NoCase => "`list` shows the cases",
+            Self::Entered(_) => {
+                "go on with that case; if the demand was served once more, `receive … --again`"
+            }
             Self::NoDocument => "`show --json` lists the rows of a case's documents",
             Self::Facts(_) => "name and write the facts as packs/README.md, \"Facts\", has them",
             Self::Confirmed => "look at the case again: its facts were changed or are others",
@@ -158,7 +171,13 @@ impl DeskError {
             }
             Self::Commit(_) => "the operator makes room on the disk, or reads the server's log",
             Self::Read(_) => "the operator checks the disk; then ask again",
-            Self::Damaged => "the operator restores the cell's files from a backup",
+            Self::Gone => {
+                "tell counsel: this version produces nothing of it, what is preserved included; \
+                 restore no backup for it, which would undo the deletion"
+            }
+            Self::Damaged | Self::Exchanged => {
+                "the operator restores the cell's files from a backup"
+            }
         };
         cure.to_owned()
     }
@@ -167,13 +186,15 @@ impl DeskError {
 /// How a case comes to allow an act.
 fn reach(state: State, verb: Verb) -> String {
     match way(state, verb) {
-        Some(acts) => format!("first {}; then `{verb}`", acts.join(", then ")),
+        Some(acts) if acts.is_empty() => format!("begin anew with {}", run(verb)),
+        Some(acts) => format!("first {}; then {}", acts.join(", then "), run(verb)),
         None if state.is_answered() => {
-            format!("a case that is {state} is over: for `{verb}` the demand must come again")
+            let again = "the demand must come again";
+            format!("a case that is {state} is over: for {} {again}", run(verb))
         }
         None => {
             let from = verb.line().map_or(&[][..], |line| line.from);
-            format!("`{verb}` is only for a case that is {}", words(from))
+            format!("{} is only for a case that is {}", run(verb), words(from))
         }
     }
 }
@@ -187,6 +208,13 @@ fn fixed(name: &str) -> String {
 
 fn words<T: core::fmt::Display>(all: &[T]) -> String {
     all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// What people may do to a case in this state, each command once.
+fn commands(state: State) -> String {
+    let mut all: Vec<String> = state.allows().map(run).collect();
+    all.dedup();
+    words(&all)
 }
 
 fn roles(roles: &[Role]) -> String {

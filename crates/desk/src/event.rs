@@ -50,6 +50,9 @@ pub(crate) enum What {
         row: u64,
         #[serde(with = "crate::octets::maybe")]
         account: Option<AccountId>,
+        /// The last case before this one with the same paper.
+        #[serde(with = "crate::octets::maybe")]
+        same_as: Option<CaseId>,
     },
     Verified {
         checks: SenderChecks,
@@ -151,8 +154,6 @@ pub(crate) enum What {
     },
     Secrecy {
         order: NonDisclosureOrder,
-        /// The first sealed leaf of the case, which the renewed order keeps so.
-        first: Option<u64>,
     },
     Notice {
         notice: UserNotice,
@@ -249,8 +250,8 @@ impl What {
             Self::Returned { .. } | Self::HolderRefused { .. } => Some(Act::Refuse),
             Self::Produced { .. } => Some(Act::Done),
             Self::Notice { notice: UserNotice::Sent { .. }, account: Some(_) } => Some(Act::Notice),
-            Self::Secrecy { first: Some(_), .. } => Some(Act::SecrecyRenewed),
-            Self::Preserved { .. }
+            Self::Secrecy { .. }
+            | Self::Preserved { .. }
             | Self::PreservationRenewed { .. }
             | Self::PreservationEnds { done: true } => Some(Act::StaffAct),
             Self::Verified { .. }
@@ -267,7 +268,6 @@ impl What {
             | Self::Withdrawn { .. }
             | Self::Closed
             | Self::PreservationEnds { done: false }
-            | Self::Secrecy { first: None, .. }
             | Self::Notice { .. }
             | Self::Letter { .. }
             | Self::Logged { .. } => None,

@@ -14,8 +14,6 @@ use crate::scope::{Form, Scope, SubscriberField};
 use custody::ciphertext::Reach;
 use custody::{OrderEpoch, OrderRecord};
 use minicbor::{Decode, Encode};
-use seal::epoch::{STANDING, begins};
-use seal::letter::LetterHeader;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,14 +68,14 @@ fn subscription_row(account: AccountId) -> Row {
 
 /// Where a text lies against a period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Dated {
+pub(crate) enum Dated {
     Inside,
     Outside,
     Unknown,
 }
 
 /// Rows of texts ascend as letters arrive: the heads still there date those between them.
-fn dated(
+pub(crate) fn dated(
     row: u64,
     heads: &BTreeMap<u64, Timestamp>,
     (first, now): (Timestamp, Timestamp),
@@ -120,6 +118,16 @@ impl Desk {
         Ok(())
     }
 
+    /// Forgets since when an account exists: it is deleted.
+    ///
+    /// # Errors
+    /// [`DeskError::Commit`].
+    pub fn forget_account(&self, account: AccountId) -> Result<(), DeskError> {
+        let (kind, row) = (RecordKind::Subscription, subscription_row(account));
+        self.options.append.commit_blocking(Batch::new(self.account()).delete(kind, row))?;
+        Ok(())
+    }
+
     /// How many records, and octets, are kept of since when an account exists.
     ///
     /// # Errors
@@ -138,7 +146,7 @@ impl Desk {
         }
         if scope.form == Form::Sealed {
             let manifest = self.manifest(scope.account)?;
-            let manifest = manifest.ok_or(DeskError::Damaged)?;
+            let manifest = manifest.ok_or(DeskError::Gone)?;
             if manifest.manifest().custody != Custody::Sealed {
                 return Err(DeskError::Scope("holders open this account: its form is `opened`"));
             }
@@ -167,7 +175,7 @@ impl Desk {
         if !order.hands_out_sealed() {
             return Ok(None);
         }
-        let signed = self.manifest(order.account)?.ok_or(DeskError::Damaged)?;
+        let signed = self.manifest(order.account)?.ok_or(DeskError::Gone)?;
         let reach = Reach::new(order.clone(), signed);
         // Otherwise the account's custody has changed since the officers signed.
         let opened = "the account is no longer its owner's alone to open; prepare another order";
@@ -193,16 +201,8 @@ impl Desk {
         now: Timestamp,
     ) -> Result<(Vec<u64>, u64), DeskError> {
         let order = reach.order();
-        let mut heads = BTreeMap::new();
-        for row in self.places(order.account, RecordKind::LetterHead, 0, kept)? {
-            let value = self.sealed_value(order.account, RecordKind::LetterHead, row, kept)?;
-            if let Some(Ok(header)) = value.map(|value| LetterHeader::read(&value)) {
-                heads.insert(row, header.arrived);
-            }
-        }
-        // Before its first month an account had no key to seal to.
-        let months = reach.manifest().manifest().epochs.iter().map(|entry| entry.epoch);
-        let first = months.filter(|epoch| *epoch != STANDING).min().map_or(Timestamp(0), begins);
+        let heads = self.arrivals(order.account, kept)?;
+        let first = self.first_month(order.account)?;
         let (mut bodies, mut undated) = (Vec::new(), 0_u64);
         for row in self.places(order.account, RecordKind::LetterBody, 0, kept)? {
             match dated(row, &heads, (first, now), order) {
@@ -243,8 +243,8 @@ impl Desk {
             SubscriberField::Addresses => self.addresses(account),
             SubscriberField::Created => self.created(account),
             SubscriberField::Service => {
-                let manifest = self.manifest(account)?;
-                let manifest = manifest.ok_or(DeskError::Damaged)?;
+                // Of an account that was deleted it is not known any more.
+                let Some(manifest) = self.manifest(account)? else { return Ok(Value::Null) };
                 let custody = match manifest.manifest().custody {
                     Custody::Sealed => "sealed",
                     Custody::Trustee => "trustee",

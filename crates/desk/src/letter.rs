@@ -40,6 +40,7 @@ pub(crate) fn write(case: &Case, now: Timestamp) -> Result<String, DeskError> {
     };
     if gives_reasons {
         reasons(case, &mut out)?;
+        out.push_str(next(outcome));
     }
     if demand.rehearsal {
         out.push_str("\nThis is a rehearsal. No authority asked, and nothing was opened.\n");
@@ -60,19 +61,53 @@ fn reasons(case: &Case, out: &mut String) -> Result<(), DeskError> {
     // What counsel gave beyond the opinion.
     let own = case.decided.iter().flat_map(|decided| &decided.codes);
     let own: Vec<_> = own.filter(|code| !opinion.reasons.contains(code)).collect();
+    if lines.is_empty() && own.is_empty() {
+        out.push_str(
+            "\nThe reasons are our counsel's; ask for them under the number of our case.\n",
+        );
+    }
     for code in own {
         out.push_str(&format!("{code}: {}\n  to cure it: {}\n", code.words(), code.cure()));
     }
-    let grounds = opinion.parts.iter().filter(|part| !part.opinion.produces());
-    let mut cited: Vec<String> = grounds
-        .filter_map(|part| part.opinion.grounds())
-        .flat_map(|grounds| grounds.iter().map(ToString::to_string))
+    let left = opinion.parts.iter().filter(|part| !part.opinion.produces());
+    let mut cited: Vec<String> = left
+        .flat_map(|part| {
+            let grounds = part.opinion.grounds().into_iter().flat_map(law::Grounds::iter);
+            grounds.chain(part.opinion.turns_on())
+        })
+        .map(ToString::to_string)
         .collect();
     cited.sort_unstable();
     cited.dedup();
     if !cited.is_empty() {
-        out.push_str("\nThe law relied on (V: text seen; K: from knowledge):\n");
+        out.push_str("\nThe law named above (V: text seen; K: from knowledge):\n");
         cited.iter().for_each(|line| out.push_str(&format!("  {line}\n")));
     }
     Ok(())
+}
+
+/// What the authority may do now. Which remedies there are is the law's to say, not ours.
+const fn next(outcome: Option<Outcome>) -> &'static str {
+    match outcome {
+        Some(Outcome::Clarify) => {
+            "\nWhat you can do: complete the demand, naming our case. It is then examined anew.\n"
+        }
+        Some(Outcome::Refer) => {
+            "\nWhat you can do: turn to whoever is named above. If no one is, or you hold that we are \
+             the right door, answer us naming our case.\n"
+        }
+        Some(Outcome::Object) => {
+            "\nWhat you can do: answer the objection naming our case, or have whoever the law names \
+             decide it. Tell us, and it is recorded with our case.\n"
+        }
+        Some(Outcome::Refuse) => {
+            "\nWhat you can do: send a new demand with what is asked for above, or take any remedy \
+             that the law gives you. Tell us, and it is recorded with our case.\n"
+        }
+        Some(Outcome::Narrow) => {
+            "\nWhat you can do: for what is not produced, send a new demand with what is asked for \
+             above, or take any remedy that the law gives you.\n"
+        }
+        None | Some(Outcome::Comply | Outcome::Preserve) => "",
+    }
 }

@@ -34,6 +34,7 @@ mod release;
 mod scope;
 mod secrecy;
 mod show;
+mod texts;
 mod time;
 mod way;
 

@@ -63,7 +63,8 @@ impl Desk {
         self.commit(&mut inner, vec![logged], vec![], vec![])
     }
 
-    /// Log indexes of the leaves of cases whose non-disclosure order binds now, renewed or not.
+    /// Log indexes of the leaves of cases whose non-disclosure order binds now: what of them is
+    /// sealed stays so, however long.
     #[must_use]
     pub fn secret(&self, now: Timestamp) -> BTreeSet<u64> {
         let inner = self.inner();
@@ -143,13 +144,13 @@ fn case_draft(event: &Event, case: &Case) -> Option<Draft> {
             Some(acts::produced(at, id, record.order, *scope, *manifest, record.produced))
         }
         What::Notice { account, .. } => account.map(|account| acts::told(at, id, account)),
-        What::Secrecy { first, .. } => first.map(|first| acts::secrecy_renewed(at, id, first)),
-        What::Preserved { until, .. } => preservation(event, case, "preserved", Some(*until)),
-        What::PreservationRenewed { until } => {
-            preservation(event, case, "preservation renewed", Some(*until))
+        What::Secrecy { order } => Some(until(event, case, "non-disclosure order", order.until)),
+        What::Preserved { until: end, .. } => Some(until(event, case, "preserved", Some(*end))),
+        What::PreservationRenewed { until: end } => {
+            Some(until(event, case, "preservation renewed", Some(*end)))
         }
         What::PreservationEnds { done: true } => {
-            preservation(event, case, "preservation ended", None)
+            Some(until(event, case, "preservation ended", None))
         }
         What::StaffActed { .. } => cell_draft(event),
         What::Verified { .. }
@@ -171,12 +172,9 @@ fn case_draft(event: &Event, case: &Case) -> Option<Draft> {
     }
 }
 
-/// A preservation is an act of staff on an account, for a case and until a day.
-fn preservation(event: &Event, case: &Case, word: &str, until: Option<Timestamp>) -> Option<Draft> {
+/// An act of staff on an account, for a case and until a day.
+fn until(event: &Event, case: &Case, word: &str, day: Option<Timestamp>) -> Draft {
     let draft = acts::staff_act(event.at, event.by, case.account, word);
     let draft = draft.with(FieldId::CASE, &case.id.0);
-    Some(match until {
-        Some(until) => draft.number(FieldId::VALID_UNTIL, until.0),
-        None => draft,
-    })
+    day.iter().fold(draft, |draft, day| draft.number(FieldId::VALID_UNTIL, day.0))
 }

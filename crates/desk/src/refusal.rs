@@ -73,8 +73,9 @@ refusals! {
         Scope: "a scope",
             "begin it anew and hand in the scope: `correct` with the facts `{}`, `verify`, `assess`, \
              `decide … --scope`";
-        ScopeDecided: "a scope in the decision to comply",
-            "hand in with the decision what is to be produced: `decide … comply --scope FILE`";
+        ScopeDecided: "a scope in the decision to produce",
+            "hand in with the decision what is to be produced: `decide … comply --scope FILE`, or \
+             `decide … narrow --scope FILE` and then `narrow`";
         Sender: "an authenticated sender",
             "`correct` the case, call the authority back at a number found independently, and \
              `verify` it anew";
@@ -127,6 +128,8 @@ refusals! {
             "name the scope in force as BEFORE; `show --json` has it";
         Period: "it is longer than the demand's period",
             "name a time within the period that the demand gives";
+        Text: "no letter of the order can have this text",
+            "fetch the texts that the order's heads and rows name, each of them as often as needed";
         Unasked: "nothing is opened for it: no holder is asked",
             "go on to `produce`, which here needs neither holders nor an order's key";
         Wider: "a narrowing cannot widen",

@@ -19,7 +19,8 @@ use crate::scope::Scope;
 use crate::time;
 use custody::ciphertext::Reach;
 use custody::holder::{Answer as ShareAnswer, REQUEST_BYTES_MAX, ask_guard, ask_trustee};
-use custody::{Approval, OrderEpoch, OrderRecord, ReleaseEvidence};
+use custody::user::MANIFEST_ROW;
+use custody::{Approval, OrderEpoch, OrderRecord, Pin, PinOf, ReleaseEvidence};
 use law::Fact;
 use seal::epoch::{begins, ends};
 use seal::escrow::{Escrow, Party};
@@ -30,6 +31,9 @@ use seal::sign::VerifyingKey;
 use std::collections::BTreeSet;
 use store::HoldId;
 use vocab::{AccountId, CaseId, HolderId, RecordKind, Row, Timestamp};
+
+/// How often a manifest is read that changes while it is read.
+const READS_MAX: usize = 5;
 
 impl Desk {
     pub(crate) fn prepare(
@@ -141,18 +145,31 @@ impl Desk {
         Ok(out)
     }
 
-    /// The account's manifest, signed by its owner.
+    /// The account's manifest, signed by its owner, and as the cell pinned it.
     pub(crate) fn manifest(&self, account: AccountId) -> Result<Option<SignedManifest>, DeskError> {
-        let mut newest: Option<SignedManifest> = None;
-        for found in self.options.read.scan(account, RecordKind::Manifest, Row(0)) {
-            let (_, value) = found?;
-            let signed = SignedManifest::decode(&value).map_err(|_| DeskError::Damaged)?;
-            let version = newest.as_ref().map_or(0, |newest| newest.manifest().version);
-            if signed.manifest().account == account && signed.manifest().version > version {
-                newest = Some(signed);
+        // Manifest and pin are read one after the other: its owner may come between.
+        for _ in 1..READS_MAX {
+            let manifest = self.manifest_once(account);
+            if !matches!(manifest, Err(DeskError::Exchanged)) {
+                return manifest;
             }
         }
-        Ok(newest)
+        self.manifest_once(account)
+    }
+
+    fn manifest_once(&self, account: AccountId) -> Result<Option<SignedManifest>, DeskError> {
+        let read = &self.options.read;
+        let Some(stored) = read.get(account, RecordKind::Manifest, MANIFEST_ROW)? else {
+            return Ok(None);
+        };
+        let row = PinOf::Keystore.row(account);
+        let pin = read.get(account, RecordKind::AccountPin, row)?;
+        let rows = &self.options.rows;
+        let pin = pin.and_then(|pin| Pin::open(PinOf::Keystore, account, rows, &pin));
+        let pin = pin.ok_or(DeskError::Exchanged)?;
+        let signed = SignedManifest::decode(&stored).map_err(|_| DeskError::Exchanged)?;
+        let is_pinned = signed.digest() == pin.digest && signed.manifest().account == account;
+        if is_pinned { Ok(Some(signed)) } else { Err(DeskError::Exchanged) }
     }
 
     fn named_escrows(&self, order: &OrderRecord) -> Result<Vec<Escrow>, DeskError> {
@@ -333,7 +350,7 @@ impl Desk {
 
     /// Whether what can be read of a sealed record without a key is in the order; of a letter,
     /// also that this cell took it in. Anyone can seal a letter to an account.
-    fn named(
+    pub(crate) fn named(
         &self,
         order: &OrderRecord,
         sealed: Option<&Reach>,
@@ -377,7 +394,7 @@ impl Desk {
 
     pub(crate) fn body_piece(
         &self,
-        at: &Carried<'_>,
+        at: &mut Carried<'_>,
         id: CaseId,
         row: u64,
         from: u64,
@@ -387,6 +404,7 @@ impl Desk {
         if !order.opens(kind) {
             return Err(DeskError::Scope("it names no letter's text"));
         }
+        self.needed(at, id, (&order, kept), row)?;
         let piece = from..from.saturating_add(count(PAGE_BYTES_MAX));
         if let Some(part) = self.options.read.range(order.account, kind, Row(row), piece)? {
             return Ok(Answer::Body { octets: part.octets.to_vec(), total: part.total });

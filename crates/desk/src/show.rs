@@ -104,6 +104,9 @@ pub struct CaseFile {
     /// SHA-256 of the paper.
     #[serde(with = "crate::octets")]
     pub document: Digest,
+    /// The last case before this one with the same paper.
+    #[serde(default, with = "crate::octets::maybe")]
+    pub same_as: Option<CaseId>,
     /// The account, if it is held here.
     #[serde(with = "crate::octets::maybe")]
     pub account: Option<AccountId>,
@@ -227,6 +230,7 @@ impl Desk {
             line: line(case, at.now),
             demand: case.demand.clone(),
             document: case.document,
+            same_as: case.same_as,
             account: case.account,
             facts: facts_text(&case.facts)?,
             entered_by: case.entered_by.iter().copied().collect(),

@@ -351,13 +351,19 @@ fn missing(
             name => name.to_owned(),
         })
         .collect();
+    let mut turns_on: Vec<Citation> = vec![];
+    for citation in failed.values().flat_map(|rule| &rule.citations) {
+        if !turns_on.contains(citation) {
+            turns_on.push(citation.clone());
+        }
+    }
     let names: Vec<&str> = failed.keys().copied().collect();
     let because = if names.is_empty() {
         "the rules could not be evaluated".to_owned()
     } else {
         format!("cannot be decided: {}", names.join(", "))
     };
-    Opinion::Undetermined { needs: needs.into_iter().collect(), because }
+    Opinion::Undetermined { needs: needs.into_iter().collect(), because, turns_on }
 }
 
 fn citations(rules: &[(&Pack, &Rule)]) -> Vec<Citation> {
@@ -418,7 +424,8 @@ fn unfit_items(facts: &Facts) -> Option<&'static str> {
 /// The answer when not even the law could be fixed.
 fn undetermined(facts: &Facts, because: &str, needs: &[&str]) -> Assessment {
     let needs: Vec<String> = needs.iter().map(|name| (*name).to_owned()).collect();
-    let opinion = Opinion::Undetermined { needs, because: because.to_owned() };
+    let because = because.to_owned();
+    let opinion = Opinion::Undetermined { needs, because: because.clone(), turns_on: vec![] };
     let parts = facts.items.iter().take(Facts::ITEMS_MAX).map(|item| Part {
         item: item.name.chars().take(Facts::ITEM_NAME_MAX).collect(),
         category: item.category,
@@ -433,7 +440,7 @@ fn undetermined(facts: &Facts, because: &str, needs: &[&str]) -> Assessment {
     });
     let mut answer = assemble(facts, parts.collect(), Clocks::default());
     if answer.parts.is_empty() {
-        answer.review.push(because.to_owned());
+        answer.review.push(because);
         answer.needs = vec!["items".into()];
     }
     answer
@@ -448,7 +455,7 @@ fn assemble(facts: &Facts, parts: Vec<Part>, clocks: Clocks) -> Assessment {
     for part in &parts {
         let more = match &part.opinion {
             Opinion::NoBasis => Some(format!("{}: no rule permits it", part.item)),
-            Opinion::Undetermined { needs: missing, because } => {
+            Opinion::Undetermined { needs: missing, because, .. } => {
                 needs.extend(missing.iter().cloned());
                 Some(format!("{}: {because}", part.item))
             }

@@ -75,6 +75,8 @@ pub enum Opinion {
         needs: Vec<String>,
         /// What could not be decided.
         because: String,
+        /// What the rules that could not be applied cite; empty if not even the law is fixed.
+        turns_on: Vec<Citation>,
     },
 }
 
@@ -107,6 +109,22 @@ impl Opinion {
             | Self::Hold(grounds)
             | Self::Preserve(grounds) => Some(grounds),
             Self::NoBasis | Self::Undetermined { .. } => None,
+        }
+    }
+
+    /// What the rules cite that could not be applied.
+    #[must_use]
+    pub fn turns_on(&self) -> &[Citation] {
+        match self {
+            Self::Undetermined { turns_on, .. } => turns_on,
+            Self::Comply(_)
+            | Self::Narrow(_)
+            | Self::Refuse(_)
+            | Self::Refer(_)
+            | Self::Object(_)
+            | Self::Hold(_)
+            | Self::Preserve(_)
+            | Self::NoBasis => &[],
         }
     }
 

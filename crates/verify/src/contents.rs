@@ -8,15 +8,16 @@
 use crate::bag::{Bag, FILE_BYTES_MAX};
 use crate::clock::utc;
 use crate::report::{Report, whole};
-use custody::OrderRecord;
 use custody::ciphertext::{Reach, SealedRecord};
-use custody::production::{CustodyRecord, ProducedRecord};
+use custody::production::{CustodyRecord, ProducedRecord, Redaction, redactions};
+use custody::statement::{Stated, StatedSealed, undated};
 use custody::user::MANIFEST_ROW;
+use custody::{Logged, OrderRecord};
 use seal::manifest::SignedManifest;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use vocab::RecordKind;
+use vocab::{Digest, RecordKind};
 
 const SUBSCRIBER: &str = "data/records/subscriber.json";
 const STATEMENT: &str = "data/statement.txt";
@@ -44,7 +45,7 @@ pub(crate) fn check(
     report: &mut Report,
     bag: &Bag,
     (order, scope): (&OrderRecord, &str),
-    record: &CustodyRecord,
+    (record, place): (&CustodyRecord, &Logged),
     lengths: Option<&BTreeMap<String, u64>>,
 ) {
     let what = if order.opens_account() {
@@ -67,17 +68,23 @@ pub(crate) fn check(
         let what = "Ciphertext only; nothing in it opens without the owner: the account's own \
                     manifest names no holder, and each sealed record is of its kinds and period, \
                     as far as that is clear";
-        match inventory {
+        match &inventory {
             Some(inventory) => {
-                report.check(what, sealed(bag, order, &inventory));
+                report.check(what, sealed(bag, order, inventory));
             }
             None => report.skip(what),
         }
     }
     let scope = Named::read(scope);
-    let what = "The package has the form the scope names, and a statement where there must be one";
-    report
-        .check(what, scope.as_ref().map_err(Clone::clone).and_then(|scope| scope.form(bag, order)));
+    let what = "What was cut is what `data/redactions.json` says, in its fixed words";
+    report.check(what, cut(bag));
+    let what = "The package has the form the scope names, and where there must be one a statement, \
+                word for word what follows from order, log and inventory";
+    let formed = scope.as_ref().map_err(Clone::clone).and_then(|scope| {
+        scope.form(order)?;
+        scope.statement(bag, order, record.order, place, inventory.as_deref())
+    });
+    report.check(what, formed);
     if scope.as_ref().is_ok_and(|scope| scope.fields.is_empty()) && !bag.has(SUBSCRIBER) {
         return;
     }
@@ -167,11 +174,15 @@ fn traffic(bag: &Bag, line: &ProducedRecord) -> Result<(), String> {
     Ok(())
 }
 
+/// The account's manifest.
+fn manifest(bag: &Bag) -> Result<SignedManifest, String> {
+    let file = format!("data/sealed/{}/{}", RecordKind::Manifest.table(), MANIFEST_ROW.0);
+    SignedManifest::decode(&bag.read(&file)?).map_err(|why| whole(&why))
+}
+
 /// Every sealed record against the account's manifest, the order and the inventory.
 fn sealed(bag: &Bag, order: &OrderRecord, inventory: &[SealedRecord]) -> Result<(), String> {
-    let manifest = format!("data/sealed/{}/{}", RecordKind::Manifest.table(), MANIFEST_ROW.0);
-    let manifest = SignedManifest::decode(&bag.read(&manifest)?).map_err(|why| whole(&why))?;
-    let reach = Reach::new(order.clone(), manifest).map_err(|why| whole(&why))?;
+    let reach = Reach::new(order.clone(), manifest(bag)?).map_err(|why| whole(&why))?;
     for line in inventory {
         let octets = bag.octets(&line.file, FILE_BYTES_MAX)?;
         let kind = RecordKind::from_table(line.table);
@@ -203,19 +214,63 @@ impl Named {
 
     /// Letters as sealed as they are exactly where the officers signed that form, and a statement
     /// exactly where specs/production.md §2.3 has one.
-    fn form(&self, bag: &Bag, order: &OrderRecord) -> Result<(), String> {
+    fn form(&self, order: &OrderRecord) -> Result<(), String> {
         if (self.form.as_deref() == Some("sealed")) != order.hands_out_sealed() {
             return Err("the order opens what the scope leaves sealed, or the other way".to_owned());
         }
-        let known = |word: &String| matches!(word.as_str(), "subscriber" | "identifying");
-        let stated = order.hands_out_sealed()
-            || !self.fields.is_empty()
-            || self.categories.iter().any(known);
-        match (stated, bag.has(STATEMENT)) {
-            (true, false) => Err(format!("`{STATEMENT}` is missing")),
-            (false, true) => Err(format!("`{STATEMENT}` has no place in this production")),
-            (true, true) | (false, false) => Ok(()),
+        Ok(())
+    }
+
+    /// The statement against the one that follows from the rest: nothing in it is free but the
+    /// number of texts left out.
+    fn statement(
+        &self,
+        bag: &Bag,
+        order: &OrderRecord,
+        digest: Digest,
+        place: &Logged,
+        inventory: Option<&[SealedRecord]>,
+    ) -> Result<(), String> {
+        let there = if bag.has(STATEMENT) { Some(bag.read(STATEMENT)?) } else { None };
+        let text = there.as_deref().map(String::from_utf8_lossy);
+        let sealed = match (order.hands_out_sealed(), inventory) {
+            (false, _) => None,
+            (true, None) => return Err("there is no inventory to compare with".to_owned()),
+            (true, Some(inventory)) => Some(StatedSealed {
+                manifest: manifest(bag)?.manifest().version,
+                inventory,
+                undated: text.as_deref().and_then(undated).unwrap_or(0),
+            }),
+        };
+        let asks = |word: &str| self.categories.iter().any(|category| category == word);
+        let stated = Stated {
+            order,
+            digest,
+            log: &place.origin,
+            index: place.index,
+            subscriber: asks("subscriber"),
+            identifying: asks("identifying"),
+            sealed,
+        };
+        match (stated.text(), text) {
+            (Some(_), None) => Err(format!("`{STATEMENT}` is missing")),
+            (None, Some(_)) => Err(format!("`{STATEMENT}` has no place in this production")),
+            (Some(true_text), Some(text)) if true_text != text => {
+                Err(format!("`{STATEMENT}` says something else"))
+            }
+            (Some(_), Some(_)) | (None, None) => Ok(()),
         }
+    }
+}
+
+/// What was cut follows from the index.
+fn cut(bag: &Bag) -> Result<(), String> {
+    let index: Vec<ProducedRecord> = bag.json("data/index.json")?;
+    let told: Vec<Redaction> = bag.json("data/redactions.json")?;
+    if told == redactions(&index) {
+        Ok(())
+    } else {
+        Err("it says something else than follows from the index".to_owned())
     }
 }
 

@@ -106,7 +106,9 @@ fn answer<R>(
     let Some(examined) = examine(&side, &mut report) else { return Ok(report) };
     say(&format!("Shares asked for: {}", examined.shares()))?;
     if !files.yes && !confirmed()? {
-        report.fail("You agreed", "you did not");
+        report.decline(
+            "You do not give your share; hand the cell your reason, for `desk holder-refused`",
+        );
         return Ok(report);
     }
     list.add(examined.served())?;

@@ -6,7 +6,7 @@
 
 use crate::clock::utc;
 use crate::report::{Report, whole};
-use custody::leaf::Act;
+use custody::leaf::{Act, SEALED_SECONDS_MAX};
 use custody::receipt::AHEAD_SECONDS_MAX;
 use custody::{FieldId, Leaf, LeafOpening, Place, TrustPolicy};
 use seal::mac::sha256;
@@ -56,6 +56,11 @@ struct Seen {
     counts: BTreeMap<Act, u64>,
     /// Sealed leaves by index.
     sealed: BTreeMap<u64, Leaf>,
+    /// The day of each by `open_by`, or by the last leaf that keeps it sealed longer.
+    days: BTreeMap<u64, Timestamp>,
+    /// Sealed leaves that one kept longer, and leaves that would and do not count.
+    kept: BTreeSet<u64>,
+    void: BTreeSet<u64>,
     /// Opening leaves: theirs, and what they name.
     openings: Vec<(u64, Leaf)>,
 }
@@ -85,16 +90,52 @@ impl Seen {
         (self.month, self.seq) = (leaf.place.month, leaf.place.seq);
         match leaf.act {
             None => {
+                self.days.extend(leaf.open_by().map(|day| (index, day)));
                 self.sealed.insert(index, leaf);
             }
             Some(act) => {
                 *self.counts.entry(act).or_default() += 1;
+                if act == Act::SecrecyRenewed && self.keeps(&leaf).is_none() {
+                    self.void.insert(index);
+                }
                 if act == Act::Opening {
                     self.openings.push((index, leaf));
                 }
             }
         }
     }
+
+    /// Takes in a leaf that keeps others sealed longer; `None` if it does not count for one of
+    /// them (specs/log-entry.md §7).
+    fn keeps(&mut self, leaf: &Leaf) -> Option<()> {
+        let until = number(leaf.public(FieldId::VALID_UNTIL)?)?;
+        let month = leaf.place.epoch();
+        let begins = seal::epoch::begins(month);
+        let latest = seal::epoch::ends(month).0.saturating_add(SEALED_SECONDS_MAX);
+        let mut all = Some(());
+        for index in indexes(leaf) {
+            // Only earlier entries have a day yet.
+            let day = index.and_then(|index| Some((index, self.days.get_mut(&index)?)));
+            match day {
+                Some((index, day)) if begins <= *day && day.0 <= until && until <= latest => {
+                    *day = Timestamp(until);
+                    self.kept.insert(index);
+                }
+                Some(_) | None => all = None,
+            }
+        }
+        all
+    }
+}
+
+fn number(value: &[u8]) -> Option<u64> {
+    value.try_into().ok().map(u64::from_be_bytes)
+}
+
+/// The entries that a leaf names.
+fn indexes(leaf: &Leaf) -> impl Iterator<Item = Option<u64>> {
+    let named = leaf.public.iter().filter(|field| field.id == FieldId::INDEX);
+    named.map(|field| number(&field.value))
 }
 
 /// Checks a log's directory as of `now`, and tells what is in it.
@@ -194,9 +235,8 @@ fn opening(
     leaf: &Leaf,
 ) -> Result<Vec<(u64, LeafOpening)>, String> {
     let (mut fitting, mut digests) = (Vec::new(), Vec::new());
-    for field in leaf.public.iter().filter(|field| field.id == FieldId::INDEX) {
-        let index = field.value.as_slice().try_into().map(u64::from_be_bytes);
-        let index = index.ok().filter(|index| *index < at).ok_or("it names no earlier entry")?;
+    for index in indexes(leaf) {
+        let index = index.filter(|index| *index < at).ok_or("it names no earlier entry")?;
         let sealed = seen.sealed.get(&index).ok_or(format!("entry {index} is not sealed"))?;
         let path = folder.join("openings").join(format!("{index}.json"));
         let opening: LeafOpening =
@@ -214,28 +254,18 @@ fn opening(
     }
 }
 
-/// specs/log-entry.md §7: past its day a leaf is open, or a renewal of its secrecy is.
+/// specs/log-entry.md §7: past its day, which others may have put off, a leaf is open.
 fn overdue(report: &mut Report, seen: &Seen, opened: &BTreeMap<u64, LeafOpening>, now: Timestamp) {
-    let renewal = |index: u64| {
-        opened.iter().any(|(renewed, opening)| {
-            let until = seen.sealed.get(renewed).and_then(Leaf::open_by);
-            opening.value(FieldId::ACT) == Some(&[Act::SecrecyRenewed.tag()])
-                && opening.number(FieldId::INDEX) == Some(index)
-                && until.is_some_and(|until| until >= now)
-        })
+    let none = |bad: &BTreeSet<u64>| {
+        let bad: Vec<String> = bad.iter().map(u64::to_string).collect();
+        if bad.is_empty() { Ok(()) } else { Err(format!("not {}", bad.join(", "))) }
     };
-    let late = seen.sealed.iter().filter(|(index, leaf)| {
-        let due = leaf.open_by().is_some_and(|day| day < now);
-        due && !opened.contains_key(index) && !renewal(**index)
-    });
-    let mut late: BTreeSet<u64> = late.map(|(index, _)| *index).collect();
+    let due = seen.days.iter().filter(|(_, day)| **day < now).map(|(index, _)| *index);
+    let mut late: BTreeSet<u64> = due.filter(|index| !opened.contains_key(index)).collect();
     late.extend(opened_late(seen));
-    let late: Vec<String> = late.iter().map(u64::to_string).collect();
-    let what = format!("Every sealed leaf due by {} was opened in time", utc(now));
-    report.check(
-        what,
-        if late.is_empty() { Ok(()) } else { Err(format!("not {}", late.join(", "))) },
-    );
+    report.check(format!("Every sealed leaf due by {} was opened in time", utc(now)), none(&late));
+    let what = format!("All {} leaves kept sealed longer were so in time", seen.kept.len());
+    report.check(what, none(&seen.void));
 }
 
 /// Sealed leaves that the log opened in a later month than that of their day. In which month a
@@ -243,15 +273,13 @@ fn overdue(report: &mut Report, seen: &Seen, opened: &BTreeMap<u64, LeafOpening>
 fn opened_late(seen: &Seen) -> BTreeSet<u64> {
     let mut first: BTreeMap<u64, Place> = BTreeMap::new();
     for (_, leaf) in &seen.openings {
-        for field in leaf.public.iter().filter(|field| field.id == FieldId::INDEX) {
-            if let Ok(index) = field.value.as_slice().try_into() {
-                first.entry(u64::from_be_bytes(index)).or_insert(leaf.place);
-            }
+        for index in indexes(leaf).flatten() {
+            first.entry(index).or_insert(leaf.place);
         }
     }
     let late = first.into_iter().filter(|(index, place)| {
-        let day = seen.sealed.get(index).and_then(Leaf::open_by);
-        day.is_some_and(|day| seal::epoch::begins(place.epoch()) > day)
+        let day = seen.days.get(index);
+        day.is_some_and(|day| seal::epoch::begins(place.epoch()) > *day)
     });
     late.map(|(index, _)| index).collect()
 }
@@ -267,11 +295,14 @@ fn told(seen: &Seen, opened: &BTreeMap<u64, LeafOpening>) -> String {
         let name = tag.and_then(Act::from_tag).map_or("dummy", Act::name);
         counts.entry(name).or_default().1 += 1;
     }
-    let closed = seen.sealed.keys().filter(|index| !opened.contains_key(index)).count();
+    let closed = |index: &&u64| !opened.contains_key(index);
+    let kept = seen.kept.iter().filter(closed).count();
+    let closed = seen.sealed.keys().filter(closed).count();
     let mut out = format!("\n  {:<20} {:>8} {:>8}\n", "Act", "in clear", "opened");
     for (name, (clear, opened)) in counts {
         out.push_str(&format!("  {name:<20} {clear:>8} {opened:>8}\n"));
     }
     out.push_str(&format!("  {:<20} {closed:>8}\n", "still sealed"));
+    out.push_str(&format!("  {:<20} {kept:>8}\n", "of them kept longer"));
     out
 }

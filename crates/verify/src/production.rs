@@ -30,10 +30,10 @@ pub(crate) fn check(bag: &Bag, trust: &TrustPolicy, demand: Option<&[u8]>) -> Re
         .and_then(|record| Ok((record, bag.json::<ReleaseEvidence>("release.json")?)));
     let read = report.check("The custody record and the release evidence can be read", read);
     let released = read.and_then(|(record, evidence)| {
-        let (order, _) = evidence::release(&mut report, &evidence, trust, record.opened_at)?;
-        Some((record, evidence, order))
+        let (order, place) = evidence::release(&mut report, &evidence, trust, record.opened_at)?;
+        Some((record, evidence, order, place))
     });
-    let Some((record, evidence, order)) = released else {
+    let Some((record, evidence, order, place)) = released else {
         report.skip("The custody record, demand, scope, letters and receipt");
         return report;
     };
@@ -48,7 +48,7 @@ pub(crate) fn check(bag: &Bag, trust: &TrustPolicy, demand: Option<&[u8]>) -> Re
     let what = "The scope in the package is the approved one";
     report.check(what, scope_approved(bag, &order));
     let scoped = (&order, evidence.scope.as_str());
-    contents::check(&mut report, bag, scoped, &record, lengths.as_ref());
+    contents::check(&mut report, bag, scoped, (&record, &place), lengths.as_ref());
     let receipt = bag.json::<LeafReceipt>("receipt.json");
     let receipt = report.check("The receipt of the production can be read", receipt);
     if let Some(receipt) = receipt

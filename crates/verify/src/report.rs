@@ -10,6 +10,8 @@ enum Outcome {
     Pass,
     Fail(String),
     NotChecked,
+    /// A person said no, which is no fault of what was checked.
+    Declined,
 }
 
 /// The checks so far.
@@ -34,6 +36,11 @@ impl Report {
         self.lines.push((what.into(), Outcome::NotChecked));
     }
 
+    /// A person would not go on.
+    pub(crate) fn decline(&mut self, what: impl Into<String>) {
+        self.lines.push((what.into(), Outcome::Declined));
+    }
+
     /// One check with its outcome. Gives the value on if it passed.
     pub(crate) fn check<T, E: fmt::Display>(
         &mut self,
@@ -52,7 +59,7 @@ impl Report {
         }
     }
 
-    /// Whether every check was made and passed.
+    /// Whether every check was made and passed, and nobody said no.
     pub(crate) fn passed(&self) -> bool {
         self.lines.iter().all(|(_, outcome)| matches!(outcome, Outcome::Pass))
     }
@@ -67,7 +74,11 @@ impl fmt::Display for Report {
                 Outcome::Pass => writeln!(f, "{number:>2}. PASS  {what}")?,
                 Outcome::Fail(why) => writeln!(f, "{number:>2}. FAIL  {what}: {}", plain(why))?,
                 Outcome::NotChecked => writeln!(f, "{number:>2}. not checked  {what}")?,
+                Outcome::Declined => writeln!(f, "{number:>2}. NO    {what}")?,
             }
+        }
+        if self.lines.iter().any(|(_, outcome)| matches!(outcome, Outcome::Declined)) {
+            return writeln!(f, "\nEvery check passed, and you said no. Nothing was given.");
         }
         let failed =
             self.lines.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Fail(_))).count();

@@ -18,7 +18,7 @@ use crate::admin::protocol::Answer;
 use crate::admin::server::Refusal;
 use crate::clock;
 use crate::listen::{Stop, stopped};
-use crate::log::Item;
+use crate::log::{Item, Stopped};
 
 impl From<desk::DeskError> for Refusal {
     fn from(error: desk::DeskError) -> Self {
@@ -126,11 +126,15 @@ impl Cell {
         Ok(policy.to_json()?)
     }
 
-    /// Logs every open event of the desk, and leaves those under secrecy for their batch.
-    async fn log_desk_now(&self) -> Result<(), Refusal> {
-        self.log_desk(false)
-            .await
-            .map_err(|error| Refusal::failed("the log could not be written", &error))
+    /// Logs every open event of the desk, and leaves those under secrecy for their batch. While
+    /// the log is stopped they wait for it.
+    pub(crate) async fn log_desk_now(&self) -> Result<(), Refusal> {
+        match self.log_desk(false).await {
+            Err(error) if !error.is::<Stopped>() => {
+                Err(Refusal::failed("the log could not be written", &error))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     async fn log_desk(&self, batch: bool) -> Result<()> {
@@ -209,6 +213,10 @@ impl Cell {
             tracing::error!(%error, "a preservation could not be ended");
         }
         self.log_desk(true).await?;
+        // What is due to be opened is opened whatever becomes of the day's pins.
+        if let Err(error) = self.keeper.pin_day().await {
+            tracing::error!(error = %format!("{error:#}"), "the day's pins could not be kept");
+        }
         let openable = self.desk.openable(clock::now());
         self.keeper.open_leaves(self.keeper.still_sealed(openable)?).await?;
         self.keeper.open_due(&self.desk.secret(clock::now())).await?;

@@ -1,17 +1,13 @@
 //! What the log's administrator sees of it, and the one thing to be decided about it.
 //!
-//! Invariant: while the log is stopped nothing that belongs into it is done; that it goes on is
-//! itself a leaf.
+//! Invariant: while the log is stopped nothing that belongs into it is done, but that demands are
+//! received and letters preserved; that it goes on is itself a leaf.
 //! Refs: specs/log-entry.md §9; docs/adr/0007-fork.md.
-
-use custody::FieldId;
-use vocab::Digest;
 
 use super::{ADMINISTRATOR, Cell};
 use crate::admin::protocol::{Answer, LogAnswer, StoppedLog};
 use crate::admin::server::Refusal;
-use crate::clock;
-use crate::log::{Item, LogStop, ResumeError};
+use crate::log::{LogStop, ResumeError};
 
 const SEE_LOG: &str = "`bailiwick admin log` says what happened and what to do";
 
@@ -36,7 +32,7 @@ impl Cell {
             waiting: count(waiting),
             batch: self.config.log.sealed_batch.into(),
             set_aside: count(set_aside.len()),
-            stopped: self.keeper.stopped().await.map(stopped_log),
+            stopped: self.keeper.stopped().await.map(|stop| stopped_log(stop, unlogged.len())),
         }))
     }
 
@@ -50,16 +46,18 @@ impl Cell {
         }
     }
 
-    /// Lets the log go on past a fork; the operator's act.
+    /// Lets the log go on past a fork; the operator's act. Answers where the log stands if another
+    /// fork stops it still.
     pub(crate) async fn resume_log(&self, fork: &str) -> Result<Answer, Refusal> {
-        let unknown = || Refusal::new("the log is not stopped by this fork", SEE_LOG);
-        let digest = custody::hex::decode_array(fork).map(Digest).ok_or_else(unknown)?;
-        let draft = custody::acts::staff_act(clock::now(), ADMINISTRATOR, None, "log resumed")
-            .with(FieldId::SUBJECT, &digest.0);
-        let act = Item { draft, open_by: None, about: None };
-        match self.keeper.resume(fork, act).await {
-            Ok(()) => Ok(Answer::Done),
-            Err(ResumeError::Unknown) => Err(unknown()),
+        match self.keeper.resume(fork, ADMINISTRATOR).await {
+            Ok(true) => {
+                self.log_desk_now().await?;
+                Ok(Answer::Done)
+            }
+            Ok(false) => self.describe_log().await,
+            Err(ResumeError::Unknown) => {
+                Err(Refusal::new("the log is not stopped by this fork", SEE_LOG))
+            }
             Err(ResumeError::Failed(error)) => {
                 Err(Refusal::failed("the log could not go on", &format!("{error:#}")))
             }
@@ -67,9 +65,9 @@ impl Cell {
     }
 }
 
-fn stopped_log(stop: LogStop) -> StoppedLog {
+fn stopped_log(stop: LogStop, waiting: usize) -> StoppedLog {
     let LogStop { name, witness, found, theirs, ours, is_mended } = stop;
-    let cure = if is_mended {
+    let mut cure = if is_mended {
         format!("the log holds again what {witness} saw: `bailiwick admin log resume {name}`")
     } else {
         format!(
@@ -79,5 +77,11 @@ fn stopped_log(stop: LogStop) -> StoppedLog {
              never cosigns it again, and holders and courts must be told why"
         )
     };
+    if waiting > 0 && !is_mended {
+        cure.push_str(&format!(
+            ". {waiting} acts of the desk wait for the log: demands received and letters preserved \
+             since are in no backup, and would have to be entered anew"
+        ));
+    }
     StoppedLog { fork: name, witness, found, theirs, ours, cure }
 }

@@ -1,8 +1,8 @@
 //! Forks: a witness holds a checkpoint that this log signed and that its tree does not continue.
 //!
 //! Invariant: what a witness says alone stops nothing; this log's own signature under another
-//! history stops it, on disk and over restarts, until an operator names that checkpoint. Nothing
-//! is signed meanwhile.
+//! history stops it, on disk and over restarts, until an operator names every such checkpoint.
+//! Nothing is signed meanwhile.
 //! Refs: specs/log-entry.md §9; docs/adr/0007-fork.md; C2SP tlog-witness.
 
 use std::collections::BTreeMap;
@@ -10,12 +10,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use custody::FieldId;
 use serde::{Deserialize, Serialize};
 use tlog::{Checkpoint, SignedNote};
+use vocab::{PersonId, Timestamp};
 
 use super::files::{self, Files};
 use super::keeper::{Item, Keeper, State, WitnessPeer, answer, recover};
-use crate::clock;
 
 /// How long a witness may take at the start of a cell, which waits for it.
 const COMPARE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -49,7 +50,9 @@ struct Fork {
     root: String,
     /// The checkpoint the witness holds, with this log's signature.
     note: String,
-    /// When an operator let the log go on.
+    /// When an operator named it, giving up its history or having mended it.
+    named: Option<u64>,
+    /// When the log went on.
     resumed: Option<u64>,
 }
 
@@ -97,13 +100,22 @@ impl Forks {
         self.stopping().is_some()
     }
 
+    /// What stops the log; first what nobody has named yet.
     fn stopping(&self) -> Option<(&String, &Fork)> {
-        self.all.iter().find(|(_, fork)| fork.resumed.is_none())
+        let open = self.unresumed();
+        open.min_by_key(|(_, fork)| fork.named)
     }
 
-    fn write(&self, name: &str, fork: &Fork) -> Result<()> {
+    fn unresumed(&self) -> impl Iterator<Item = (&String, &Fork)> {
+        self.all.iter().filter(|(_, fork)| fork.resumed.is_none())
+    }
+
+    /// Keeps a fork; in memory also if the disk does not take it.
+    fn keep(&mut self, name: &str, fork: Fork) -> Result<()> {
         let path = self.folder.join(format!("{name}.json"));
-        Ok(files::replace(&path, &serde_json::to_vec_pretty(fork)?)?)
+        let octets = serde_json::to_vec_pretty(&fork)?;
+        self.all.insert(name.to_owned(), fork);
+        Ok(files::replace(&path, &octets)?)
     }
 }
 
@@ -156,19 +168,34 @@ impl Keeper {
         })
     }
 
-    /// Lets a stopped log go on: the operator's act, which is its next leaf. Leaves that waited
-    /// in the store go before it.
-    pub(crate) async fn resume(&self, named: &str, act: Item) -> Result<(), ResumeError> {
+    /// Lets a stopped log go on past a fork; false if another one stops it still. That each was
+    /// named are the log's next leaves, after those that waited in the store.
+    pub(crate) async fn resume(&self, named: &str, by: PersonId) -> Result<bool, ResumeError> {
+        {
+            let mut state = self.state.lock().await;
+            let fork = state.forks.all.get(named).filter(|fork| fork.resumed.is_none());
+            let mut fork = fork.cloned().ok_or(ResumeError::Unknown)?;
+            fork.named = Some(self.options.clock.now().0);
+            state.forks.keep(named, fork)?;
+        }
+        // Another witness may hold yet another history, and was not asked while the log stood.
+        self.compare().await;
         let mut state = self.state.lock().await;
-        let fork = state.forks.all.get(named).filter(|fork| fork.resumed.is_none());
-        let mut fork = fork.cloned().ok_or(ResumeError::Unknown)?;
+        if state.forks.unresumed().any(|(_, fork)| fork.named.is_none()) {
+            return Ok(false);
+        }
+        let open: Vec<(String, Fork)> =
+            state.forks.unresumed().map(|(name, fork)| (name.clone(), fork.clone())).collect();
+        let acts = open.iter().map(|(name, fork)| resumed(name, fork, by));
+        let acts = acts.collect::<Option<Vec<Item>>>().ok_or(ResumeError::Unknown)?;
         recover(&self.options, &mut state)?;
-        self.append_to(&mut state, vec![act]).await?;
-        fork.resumed = Some(clock::now().0);
-        state.forks.write(named, &fork)?;
-        state.forks.all.insert(named.to_owned(), fork);
-        tracing::warn!(fork = named, "the log goes on past a fork, by its operator's act");
-        Ok(())
+        self.append_to(&mut state, acts).await?;
+        for (name, mut fork) in open {
+            fork.resumed = Some(self.options.clock.now().0);
+            tracing::warn!(fork = name, "the log goes on past a fork, by its operator's act");
+            state.forks.keep(&name, fork)?;
+        }
+        Ok(true)
     }
 
     /// After a witness said that the log does not continue: stops the log if the witness shows a
@@ -185,15 +212,20 @@ impl Keeper {
             return Ok(());
         }
         let (name, ours) = (name(&note), state.log.checkpoint());
-        if state.forks.all.get(&name).is_some_and(|fork| fork.resumed.is_some()) {
-            bail!("the witness holds to a history that the operator gave up");
+        match state.forks.all.get(&name) {
+            Some(fork) if fork.named.is_some() => {
+                bail!("the witness holds to a history that the operator gave up")
+            }
+            Some(_) => bail!(Stopped),
+            None => {}
         }
         let fork = Fork {
             witness: witness.name.clone(),
-            found: clock::now().0,
+            found: self.options.clock.now().0,
             size: ours.size,
             root: ours.root.to_string(),
             note: note.encode(),
+            named: None,
             resumed: None,
         };
         tracing::error!(
@@ -202,12 +234,18 @@ impl Keeper {
             ours = ours.size,
             "the log has forked or lost leaves: it stops; see `bailiwick admin log`"
         );
-        let written = state.forks.write(&name, &fork);
-        // Stopped in any case; if the disk did not take it, the next start finds it out anew.
-        state.forks.all.insert(name, fork);
-        written.context("the fork could not be recorded")?;
+        // Stopped in any case; if the disk does not take it, the next start finds it out anew.
+        state.forks.keep(&name, fork).context("the fork could not be recorded")?;
         bail!(Stopped)
     }
+}
+
+/// That an operator named a fork, which is its leaf's subject.
+fn resumed(name: &str, fork: &Fork, by: PersonId) -> Option<Item> {
+    let digest: [u8; 32] = custody::hex::decode_array(name)?;
+    let draft = custody::acts::staff_act(Timestamp(fork.named?), by, None, "log resumed");
+    let draft = draft.with(FieldId::SUBJECT, &digest);
+    Some(Item { draft, open_by: None, about: None })
 }
 
 /// Whether the log's tree begins with the whole tree of a checkpoint.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use custody::{Draft, Leaf, LeafOpening, LeafReceipt, Place, Written};
+use mail::runtime::Clock;
 use minicbor::{Decode, Encode};
 use seal::Entropy;
 use seal::row::RowKeys;
@@ -22,7 +23,6 @@ use vocab::{AccountId, ModSeq, RecordKind, Row, Timestamp};
 
 use super::files::Files;
 use super::fork::{Forks, Stopped};
-use crate::clock;
 use crate::listen::{Stop, stopped};
 
 /// How long a witness may take.
@@ -68,6 +68,7 @@ pub(crate) struct KeeperOptions {
     pub(crate) append: Append,
     pub(crate) read: Read,
     pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) witnesses: Vec<WitnessPeer>,
 }
 
@@ -152,7 +153,7 @@ impl Keeper {
 
     /// As [`Keeper::append`], with the lock held and whether or not the log is stopped.
     pub(super) async fn append_to(&self, state: &mut State, items: Vec<Item>) -> Result<Vec<u64>> {
-        let now = clock::now();
+        let now = self.options.clock.now();
         let closed = month_closed(state.place, now);
         let added = usize::from(closed.is_some());
         let mut page = Page::after(state);
@@ -314,6 +315,11 @@ impl Keeper {
             abouts.push((Row(event), row.0, Leaf::decode(&kept.leaf)?.act.is_none()));
         }
         Ok(abouts)
+    }
+
+    /// Nothing is added to the log as long as what this returns lives.
+    pub(crate) async fn hold_still(&self) -> impl Sized + '_ {
+        self.state.lock().await
     }
 
     /// The newest checkpoint, with its cosignatures.

@@ -6,6 +6,7 @@
 //! the last one.
 //! Refs: specs/log-entry.md; C2SP tlog-tiles, tlog-witness.
 
+mod day;
 mod files;
 mod fork;
 pub(crate) mod http;
@@ -17,6 +18,6 @@ mod tests;
 mod witness;
 
 pub(crate) use files::Files;
-pub(crate) use fork::{ResumeError, Stop as LogStop};
+pub(crate) use fork::{ResumeError, Stop as LogStop, Stopped};
 pub(crate) use keeper::{Item, Keeper, KeeperOptions, WitnessPeer};
 pub(crate) use witness::WitnessKeeper;

@@ -12,7 +12,6 @@ use seal::mac::sha256;
 use vocab::{Custody, Digest, RecordKind, Row};
 
 use super::keeper::{Item, Keeper, kept};
-use crate::clock;
 use crate::config::Config;
 
 /// One thing that stands.
@@ -50,7 +49,7 @@ impl Keeper {
             return Ok(());
         }
         let known = self.standing()?;
-        let now = clock::now();
+        let now = self.options.clock.now();
         let mut items = Vec::new();
         for Standing { sort, name, digest } in standing(config)? {
             let said = known.get(&(sort.act(), name.clone().into_bytes()));

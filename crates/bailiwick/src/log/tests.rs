@@ -1,11 +1,14 @@
 //! The log over crashes: what a power cut leaves between two writes, made by hand, and the start
 //! after it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use custody::{CellKeys, Leaf};
+use custody::{Act, CellKeys, FieldId, Leaf};
+use mail::runtime::Clock;
 use store::{Options, Store};
 use tempfile::TempDir;
 use tlog::{AddCheckpoint, Cosigner, NoteSigner, Resource, Witness};
@@ -14,12 +17,34 @@ use vocab::{CellId, Timestamp};
 use super::{Files, Item, Keeper, KeeperOptions, WitnessKeeper, WitnessPeer};
 use crate::entropy::OsEntropy;
 
+const ADMINISTRATOR: vocab::PersonId = vocab::PersonId([1; 16]);
+const CASE: vocab::CaseId = vocab::CaseId([2; 16]);
 const NOW: Timestamp = Timestamp(1_795_219_200);
 
 /// A cell's folder, as far as its log goes.
 struct World {
     folder: TempDir,
     keys: CellKeys,
+    clock: Arc<SetClock>,
+}
+
+/// A clock that stands where it is put.
+struct SetClock(AtomicU64);
+
+impl SetClock {
+    fn at(now: Timestamp) -> Arc<Self> {
+        Arc::new(Self(AtomicU64::new(now.0)))
+    }
+
+    fn put(&self, now: Timestamp) {
+        self.0.store(now.0, Ordering::Relaxed);
+    }
+}
+
+impl Clock for SetClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::Relaxed))
+    }
 }
 
 /// A running keeper and the store it writes to.
@@ -31,7 +56,7 @@ struct Running {
 impl World {
     fn new() -> Self {
         let keys = CellKeys::generate(CellId([7; 16]), &OsEntropy);
-        Self { folder: tempfile::tempdir().unwrap(), keys }
+        Self { folder: tempfile::tempdir().unwrap(), keys, clock: SetClock::at(NOW) }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -57,6 +82,7 @@ impl World {
             append: store.append(),
             read: store.read(),
             entropy: Arc::new(OsEntropy),
+            clock: self.clock.clone(),
             witnesses,
         };
         Ok(Running { keeper: Keeper::open(self.signer(), options)?, store })
@@ -93,7 +119,7 @@ fn copy(from: &Path, to: &Path) {
 impl Running {
     async fn append(&self, count: usize) -> Vec<u64> {
         let item = |_| {
-            let draft = custody::acts::staff_act(NOW, vocab::PersonId([1; 16]), None, "test");
+            let draft = custody::acts::staff_act(NOW, ADMINISTRATOR, None, "test");
             Item { draft, open_by: None, about: None }
         };
         self.keeper.append((0..count).map(item).collect()).await.unwrap()
@@ -272,7 +298,7 @@ const DOES_NOT_CONTINUE: [(&str, &str); 2] =
 /// A world of the same keys with another history: what this log would have signed had it forked.
 async fn fork_of(world: &World, leaves: usize) -> String {
     let keys = CellKeys::decode(&world.keys.encode()).unwrap();
-    let fork = World { keys, folder: tempfile::tempdir().unwrap() };
+    let fork = World { keys, ..World::new() };
     let other = fork.open();
     other.append(leaves).await;
     other.keeper.note().await.encode()
@@ -283,7 +309,7 @@ fn act(draft: custody::Draft) -> Item {
 }
 
 fn staff_act() -> Item {
-    act(custody::acts::staff_act(NOW, vocab::PersonId([1; 16]), None, "log resumed"))
+    act(custody::acts::staff_act(NOW, ADMINISTRATOR, None, "test"))
 }
 
 #[tokio::test]
@@ -354,11 +380,11 @@ async fn a_fork_that_our_signature_proves_stops_the_log_until_it_is_named() {
         let again = world.open_with("store", vec![silent]).unwrap();
         assert_eq!(again.keeper.stopped().await.unwrap().name, stop.name);
         assert!(again.keeper.append(vec![staff_act()]).await.is_err());
-        let wrong = again.keeper.resume(&"0".repeat(64), staff_act()).await;
+        let wrong = again.keeper.resume(&"0".repeat(64), ADMINISTRATOR).await;
         assert!(matches!(wrong, Err(super::ResumeError::Unknown)));
-        again.keeper.resume(&stop.name, staff_act()).await.unwrap();
+        again.keeper.resume(&stop.name, ADMINISTRATOR).await.unwrap();
         assert_eq!(again.checkpoint().await.size, 4, "the act is the next leaf");
-        assert!(again.keeper.resume(&stop.name, staff_act()).await.is_err(), "once");
+        assert!(again.keeper.resume(&stop.name, ADMINISTRATOR).await.is_err(), "once");
         again.close();
         // The witness holds to what it saw. That is known, and another fork is not.
         let again = world.open_with("store", vec![honest().await]).unwrap();
@@ -399,7 +425,7 @@ async fn leaves_that_wait_in_the_store_are_not_signed_while_the_log_is_stopped()
     let again = world.open();
     assert_eq!(again.checkpoint().await.size, 2);
     let stop = again.keeper.stopped().await.unwrap();
-    again.keeper.resume(&stop.name, staff_act()).await.unwrap();
+    again.keeper.resume(&stop.name, ADMINISTRATOR).await.unwrap();
     assert_eq!(again.checkpoint().await.size, 6, "the three, and then the act");
 }
 
@@ -444,7 +470,7 @@ async fn a_restored_log_says_that_it_is_mended_and_still_waits_for_its_operator(
     let again = old.open();
     let mended = again.keeper.stopped().await.unwrap();
     assert_eq!((mended.name.as_str(), mended.is_mended), (stop.name.as_str(), true));
-    again.keeper.resume(&stop.name, staff_act()).await.unwrap();
+    again.keeper.resume(&stop.name, ADMINISTRATOR).await.unwrap();
     assert_eq!(again.checkpoint().await.size, 6);
 }
 
@@ -452,7 +478,7 @@ async fn a_restored_log_says_that_it_is_mended_and_still_waits_for_its_operator(
 async fn a_leaf_that_waited_for_years_does_not_hold_up_its_batch() {
     let world = World::new();
     let running = world.open();
-    let now = crate::clock::now().0;
+    let now = NOW.0;
     // Acts of long ago and, by a clock that ran ahead, of years to come.
     let ages = [0, now - 800 * 86_400, now - 25 * 86_400, now, now + 800 * 86_400, u64::MAX];
     let item = |at: &u64| {
@@ -465,4 +491,277 @@ async fn a_leaf_that_waited_for_years_does_not_hold_up_its_batch() {
         let leaf = Leaf::decode(&running.keeper.receipt(index).await.unwrap().leaf).unwrap();
         assert!(leaf.act.is_none() && leaf.open_by().is_some_and(|day| day.0 > now));
     }
+}
+
+#[tokio::test]
+async fn of_two_forks_the_log_signs_nothing_until_both_are_named() {
+    // Both found at the start; or the other one not before the first is named.
+    for (found_later, restarted) in [(false, false), (false, true), (true, false), (true, true)] {
+        let world = World::new();
+        let running = world.open();
+        running.append(3).await;
+        running.close();
+        let forks = [fork_of(&world, 5).await, fork_of(&world, 9).await];
+        let [one, other] = &forks;
+        let both = async || {
+            let (one, other) = (one.clone(), other.clone());
+            vec![
+                witness(DOES_NOT_CONTINUE[1], one).await,
+                witness(DOES_NOT_CONTINUE[1], other).await,
+            ]
+        };
+        let mut running = world.open_with("store", both().await).unwrap();
+        if found_later {
+            // The first one stops it before the second is asked.
+            running.keeper.cosign().await;
+        } else {
+            running.keeper.compare().await;
+        }
+        let before = running.checkpoint().await;
+        let first = running.keeper.stopped().await.unwrap();
+        assert!(!running.keeper.resume(&first.name, ADMINISTRATOR).await.unwrap());
+        assert_eq!(running.checkpoint().await, before, "nothing is signed, the naming neither");
+        if restarted {
+            running.close();
+            running = world.open_with("store", both().await).unwrap();
+            running.keeper.compare().await;
+        }
+        assert!(running.keeper.append(vec![staff_act()]).await.is_err());
+        let second = running.keeper.stopped().await.unwrap();
+        assert_ne!(second.name, first.name, "what is named is not asked about again");
+        assert!(running.keeper.resume(&second.name, ADMINISTRATOR).await.unwrap());
+        assert!(running.keeper.stopped().await.is_none());
+        let subjects = [3, 4].map(async |index| {
+            let receipt = running.keeper.receipt(index).await.unwrap();
+            receipt.opening.array(FieldId::SUBJECT).map(vocab::Digest).unwrap().to_string()
+        });
+        let mut named = Vec::new();
+        for subject in subjects {
+            named.push(subject.await);
+        }
+        let mut expected = [first.name, second.name];
+        expected.sort_unstable();
+        named.sort_unstable();
+        assert_eq!(named, expected);
+        assert_eq!(running.checkpoint().await.size, 5);
+    }
+}
+
+const DAY: u64 = 86_400;
+
+/// The leaf at an index.
+async fn leaf(running: &Running, index: u64) -> Leaf {
+    Leaf::decode(&running.keeper.receipt(index).await.unwrap().leaf).unwrap()
+}
+
+/// What the log's leaves of an act name, by leaf.
+async fn named(running: &Running, act: Act) -> Vec<(Leaf, Vec<u64>)> {
+    let mut out = Vec::new();
+    for index in 0..running.checkpoint().await.size {
+        let leaf = leaf(running, index).await;
+        if leaf.act == Some(act) {
+            let indexes = leaf.public.iter().filter(|field| field.id == FieldId::INDEX);
+            let number = |octets: &Vec<u8>| u64::from_be_bytes(octets[..].try_into().unwrap());
+            let indexes = indexes.map(|field| number(&field.value)).collect();
+            out.push((leaf, indexes));
+        }
+    }
+    out
+}
+
+#[tokio::test]
+async fn a_secret_of_seven_years_is_kept_by_three_renewals_with_all_of_its_day() {
+    let world = World::new();
+    let mut running = world.open();
+    let secret = |_| act(custody::acts::received(NOW, CASE, vocab::Digest([3; 32]), None));
+    // More than one leaf can name, and among dummies; and, on another day, dummies alone.
+    let secret: BTreeSet<u64> = running
+        .keeper
+        .append_batch((0..33).map(secret).collect(), 40)
+        .await
+        .unwrap()
+        .into_iter()
+        .collect();
+    assert_eq!(secret.len(), 33);
+    world.clock.put(Timestamp(NOW.0 + DAY));
+    running.keeper.append_batch(Vec::new(), 4).await.unwrap();
+    let mut day = leaf(&running, 0).await.open_by().unwrap();
+    for renewals in 1..=3 {
+        // Not before its time, and then once, also over restarts.
+        world.clock.put(Timestamp(day.0 - 2 * DAY - 1));
+        running.keeper.open_due(&secret).await.unwrap();
+        assert_eq!(named(&running, Act::SecrecyRenewed).await.len(), 2 * (renewals - 1));
+        let now = Timestamp(day.0 - 2 * DAY);
+        world.clock.put(now);
+        running.keeper.open_due(&secret).await.unwrap();
+        running.close();
+        running = world.open();
+        running.keeper.open_due(&secret).await.unwrap();
+        let kept = named(&running, Act::SecrecyRenewed).await;
+        let last = &kept[2 * (renewals - 1)..];
+        let all: Vec<u64> = last.iter().flat_map(|(_, indexes)| indexes.clone()).collect();
+        assert_eq!(all, (0..40).collect::<Vec<_>>(), "the dummies of the day among them");
+        let until = |(leaf, _): &(Leaf, Vec<u64>)| {
+            let value = leaf.public(FieldId::VALID_UNTIL).unwrap();
+            Timestamp(u64::from_be_bytes(value.try_into().unwrap()))
+        };
+        let next = until(&last[0]);
+        assert_eq!((last.len(), until(&last[1])), (2, next));
+        assert_eq!(next.0, now.0 - now.0 % DAY + 720 * DAY);
+        assert!(next.0 <= seal::epoch::ends(seal::epoch::epoch_of(now)).0 + 744 * DAY);
+        for index in 0..40 {
+            assert!(!world.path(&format!("log/openings/{index}.json")).exists());
+        }
+        day = next;
+    }
+    assert!(day.0 > NOW.0 + 7 * 365 * DAY);
+    // The day without a secret was opened when it came.
+    assert!((40..44).all(|index| world.path(&format!("log/openings/{index}.json")).exists()));
+    // The order ends: its leaves first, and the dummies with their day.
+    running.keeper.open_leaves(secret.iter().copied().collect()).await.unwrap();
+    world.clock.put(Timestamp(day.0 - 2 * DAY));
+    running.keeper.open_due(&BTreeSet::new()).await.unwrap();
+    assert!((0..44).all(|index| world.path(&format!("log/openings/{index}.json")).exists()));
+    assert_eq!(named(&running, Act::SecrecyRenewed).await.len(), 6);
+}
+
+/// Pins an account of this store as `number` changes on.
+async fn pin(world: &World, store: &Store, account: vocab::AccountId, number: u64) {
+    let rows = world.keys.rows().unwrap();
+    let mut batch = store::Batch::new(account);
+    for of in [custody::PinOf::Keystore, custody::PinOf::Anchor] {
+        let pin = custody::Pin { number, digest: vocab::Digest([1; 32]) };
+        let sealed = pin.seal(of, account, &rows, &OsEntropy).unwrap();
+        batch = batch.put(vocab::RecordKind::AccountPin, of.row(account), sealed);
+    }
+    store.append().commit(batch).await.unwrap();
+}
+
+fn numbers(keeper: &Keeper) -> Vec<(u64, u64)> {
+    let lines = keeper.day_pins().unwrap();
+    lines.iter().map(|line| (line.keystore.number, line.rows.number)).collect()
+}
+
+#[tokio::test]
+async fn an_account_put_back_over_a_restart_is_known_by_the_days_pins() {
+    let world = World::new();
+    let Running { keeper, store } = world.open();
+    let keeper = Arc::new(keeper);
+    let (one, two) = (vocab::AccountId([1; 16]), vocab::AccountId([2; 16]));
+    assert_eq!(numbers(&keeper), []);
+    keeper.pin_day().await.unwrap();
+    assert_eq!(numbers(&keeper), [], "a cell without accounts has a day too");
+    pin(&world, &store, one, 5).await;
+    pin(&world, &store, two, 7).await;
+    keeper.pin_day().await.unwrap();
+    assert_eq!(numbers(&keeper), [], "one leaf a day");
+    world.clock.put(Timestamp(NOW.0 + 86_400));
+    keeper.pin_day().await.unwrap();
+    assert_eq!(numbers(&keeper), [(5, 5), (7, 7)]);
+    let size = keeper.note().await;
+    keeper.pin_day().await.unwrap();
+    assert_eq!(keeper.note().await, size);
+    // Put back while the cell is stopped: what is remembered is not what is there.
+    pin(&world, &store, one, 4).await;
+    drop(keeper);
+    store.close().unwrap();
+    let Running { keeper, store } = world.open();
+    let keeper = Arc::new(keeper);
+    assert_eq!(numbers(&keeper), [(5, 5), (7, 7)]);
+    // And the next day does not forget it.
+    pin(&world, &store, two, 9).await;
+    world.clock.put(Timestamp(NOW.0 + 2 * 86_400));
+    keeper.pin_day().await.unwrap();
+    assert_eq!(numbers(&keeper), [(5, 5), (9, 9)]);
+}
+
+/// Without its pins an account opens for nobody; but they could come back a day later.
+#[tokio::test]
+async fn an_account_whose_pins_were_taken_away_is_not_forgotten_and_one_that_is_gone_is() {
+    let world = World::new();
+    let Running { keeper, store } = world.open();
+    let keeper = Arc::new(keeper);
+    let accounts: Vec<_> = (1..=3).map(|number| vocab::AccountId([number; 16])).collect();
+    for account in &accounts {
+        pin(&world, &store, *account, 5).await;
+    }
+    keeper.pin_day().await.unwrap();
+    let [without, altered, gone] = accounts.try_into().unwrap();
+    let kind = vocab::RecordKind::AccountPin;
+    for account in [without, altered, gone] {
+        let mut batch = store::Batch::new(account);
+        for of in [custody::PinOf::Keystore, custody::PinOf::Anchor] {
+            batch = match account == altered {
+                true => batch.put(kind, of.row(account), vec![0; 100]),
+                false => batch.delete(kind, of.row(account)),
+            };
+        }
+        if account == without {
+            batch = batch.put(vocab::RecordKind::Slot, vocab::Row(1), vec![0]);
+        }
+        store.append().commit(batch).await.unwrap();
+    }
+    world.clock.put(Timestamp(NOW.0 + 86_400));
+    keeper.pin_day().await.unwrap();
+    assert_eq!(numbers(&keeper), [(5, 5), (5, 5)]);
+}
+
+#[tokio::test]
+async fn pins_of_the_day_that_the_log_does_not_vouch_for_are_refused() {
+    let world = World::new();
+    let Running { keeper, store } = world.open();
+    let keeper = Arc::new(keeper);
+    let account = vocab::AccountId([1; 16]);
+    let days = |store: &Store| {
+        let rows = store.read().scan(world.keys.account(), KIND, vocab::Row(0));
+        rows.map(|found| found.unwrap()).collect::<Vec<_>>()
+    };
+    const KIND: vocab::RecordKind = vocab::RecordKind::AccountPin;
+    pin(&world, &store, account, 1).await;
+    keeper.pin_day().await.unwrap();
+    let old = days(&store);
+    pin(&world, &store, account, 2).await;
+    world.clock.put(Timestamp(NOW.0 + 86_400));
+    keeper.pin_day().await.unwrap();
+    let new = days(&store);
+    assert_eq!((old.len(), new.len()), (1, 1), "an earlier day goes");
+    let write = async |delete: vocab::Row, put: Option<(vocab::Row, bytes::Bytes)>| {
+        let batch = store::Batch::new(world.keys.account()).delete(KIND, delete);
+        let batch =
+            put.into_iter().fold(batch, |batch, (row, octets)| batch.put(KIND, row, octets));
+        store.append().commit(batch).await.unwrap();
+    };
+    // The day before put back in its own row, then all of it taken away.
+    write(new[0].0, Some(old[0].clone())).await;
+    assert!(keeper.day_pins().is_err());
+    write(old[0].0, None).await;
+    assert!(keeper.day_pins().is_err());
+    write(old[0].0, Some(new[0].clone())).await;
+    assert_eq!(numbers(&keeper), [(2, 2)]);
+}
+
+/// A crash between the rows and their leaf: the day before is still there, and is what counts.
+#[tokio::test]
+async fn a_day_whose_leaf_was_not_written_is_written_anew() {
+    let world = World::new();
+    let Running { keeper, store } = world.open();
+    let keeper = Arc::new(keeper);
+    let account = vocab::AccountId([1; 16]);
+    pin(&world, &store, account, 1).await;
+    keeper.pin_day().await.unwrap();
+    let kind = vocab::RecordKind::AccountPin;
+    let rows = store.read().scan(world.keys.account(), kind, vocab::Row(0));
+    let (row, _) = rows.map(|found| found.unwrap()).next().unwrap();
+    // Today's rows, of which no leaf speaks.
+    let plain = [[0x82, 0x58, 0x20].as_slice(), &[9; 32], &[0x40]].concat();
+    let next = vocab::Row(row.0 + (1 << 16));
+    let sealed = world.keys.rows().unwrap();
+    let sealed = sealed.seal(kind, next, vocab::ModSeq(0), &plain, &OsEntropy).unwrap();
+    let batch = store::Batch::new(world.keys.account()).put(kind, next, sealed);
+    store.append().commit(batch).await.unwrap();
+    assert_eq!(numbers(&keeper), [(1, 1)]);
+    pin(&world, &store, account, 2).await;
+    world.clock.put(Timestamp(NOW.0 + 86_400));
+    keeper.pin_day().await.unwrap();
+    assert_eq!(numbers(&keeper), [(2, 2)]);
 }

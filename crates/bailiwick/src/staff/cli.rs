@@ -108,6 +108,10 @@ pub(crate) enum Intake {
         /// The address whose account is meant, if it is one of this cell's.
         #[arg(long)]
         address: Option<String>,
+        /// The same paper was entered before and served once more: a case of its own. Its file
+        /// names the other.
+        #[arg(long)]
+        again: bool,
     },
     /// Clerk: check the sender. CHECKS is JSON; see specs/desk-command.md §3.
     Verify { case: CaseId, checks: PathBuf },
@@ -163,13 +167,15 @@ pub(crate) enum Decision {
         case: CaseId,
         #[arg(value_enum)]
         outcome: OutcomeArg,
-        /// The scope as JSON, for `comply` and `narrow`: specs/desk-command.md §4. Without one no
-        /// order can be prepared.
+        /// The scope as JSON, for `comply` and `narrow`, which need it: specs/desk-command.md §4.
         #[arg(long)]
         scope: Option<PathBuf>,
         /// Why; needed when the decision is not the opinion's, or the opinion wants a person.
         #[arg(long)]
         reason: Option<String>,
+        /// A coded reason for the letter, such as D04, instead of the opinion's own.
+        #[arg(long, value_delimiter = ',')]
+        code: Vec<String>,
     },
     /// Counsel: narrow the scope. BEFORE is the one in force, SCOPE the new one, both as JSON.
     Narrow { case: CaseId, before: PathBuf, scope: PathBuf },

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use custody::holder::Answer as ShareAnswer;
 use custody::{Approval, OrderRecord, hex};
 use desk::{Choice, Command, FactsConfirmed, Outcome, Role, Scope, ScopeDiff, Staff, facts_text};
-use law::Facts;
+use law::{Facts, ReasonCode};
 use seal::mac::sha256;
 use vocab::{AccountId, CaseId, Digest, Timestamp};
 
@@ -45,11 +45,12 @@ pub(super) fn staff(enrol: &Enrol) -> Result<Staff> {
 /// What the clerk does, and everybody's reading.
 pub(super) fn intake(at: &AtDesk<'_>, work: Intake) -> Result<Command> {
     Ok(match work {
-        Intake::Receive { demand, paper, address } => Command::Receive {
+        Intake::Receive { demand, paper, address, again } => Command::Receive {
             demand: Box::new(json(&demand)?),
             document: std::fs::read(&paper)
                 .with_context(|| format!("cannot read `{}`", paper.display()))?,
             account: address.map(|address| account(at, address)).transpose()?,
+            again,
         },
         Intake::Verify { case, checks } => {
             let checks: Checks = json(&checks)?;
@@ -85,10 +86,14 @@ pub(super) fn intake(at: &AtDesk<'_>, work: Intake) -> Result<Command> {
 /// What counsel and approver do.
 pub(super) fn decision(at: &AtDesk<'_>, work: Decision) -> Result<Command> {
     Ok(match work {
-        Decision::Decide { case, outcome, scope, reason } => {
+        Decision::Decide { case, outcome, scope, reason, code } => {
             let scope = scope.map(|scope| json(&scope)).transpose()?;
             let outcome = self::outcome(outcome);
-            let choice = Choice { outcome, scope, reason, codes: Vec::new() };
+            let unknown = "a code is one of D01 to D24, as packs/README.md has them";
+            let coded = |code: &String| ReasonCode::ALL.iter().find(|one| one.code() == code);
+            let codes = code.iter().map(|code| coded(code).copied().context(unknown));
+            let codes = codes.collect::<Result<_>>()?;
+            let choice = Choice { outcome, scope, reason, codes };
             Command::Decide { case, choice: Box::new(choice) }
         }
         Decision::Narrow { case, before, scope } => {

@@ -153,6 +153,7 @@ fn line(case: &CaseLine) -> String {
 
 fn file(file: &CaseFile) -> String {
     let mut lines = vec![line(&file.line), format!("demand {}", file.document)];
+    lines.extend(file.same_as.map(|case| format!("the same paper as case {case}")));
     lines.extend(serde_json::from_str(&file.facts).iter().map(facts));
     lines.extend(file.decision.iter().map(|word| format!("decided: {word}")));
     lines.extend(file.file.iter().map(|entry| {

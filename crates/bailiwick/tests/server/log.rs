@@ -3,9 +3,10 @@
 use std::fs;
 
 use custody::{Act, Leaf};
+use serde_json::{Value, json};
 use tlog::{Checkpoint, Resource, SignedNote, SourceError, TileSource, VerifierKey};
 
-use crate::cell::{Cell, letter, pair};
+use crate::cell::{Cell, bailiwick, letter, pair, stderr};
 use crate::wire::{http, http_get};
 
 /// A log as its tiles are served.
@@ -78,7 +79,7 @@ fn every_act_of_the_administrator_is_a_leaf() {
     cell.account("clerk");
     cell.admin(&["alias", "add", "post@ie.example", &alice.address]);
     cell.admin(&["alias", "remove", "post@ie.example"]);
-    let add = ["app-password", "add", &alice.address];
+    let add = ["unlocker", "add", &alice.address];
     let (done, added) = cell.ask_admin(&add, &alice.recovery_code);
     assert!(done, "{added}");
     assert_eq!(administrative_leaves(&cell), 5);
@@ -217,6 +218,87 @@ fn a_cell_put_back_to_an_old_backup_logs_nothing_until_its_operator_says_so() {
     assert_eq!(Served(&ie).checkpoint().size, size + 1);
     assert!(ie.admin(&["log"])["stopped"].is_null());
     ie.account("bob");
+}
+
+/// `bailiwick desk --json`, which must succeed.
+fn desk(cell: &Cell, words: &[&str]) -> Value {
+    let (done, answer) = ask_desk(cell, words);
+    assert!(done, "{answer}");
+    answer
+}
+
+fn ask_desk(cell: &Cell, words: &[&str]) -> (bool, Value) {
+    let config = cell.config();
+    let output = bailiwick(&[&["desk", "--json", "--config", &config], words].concat());
+    let answer = serde_json::from_slice(&output.stdout);
+    (output.status.success(), answer.unwrap_or_else(|_| stderr(&output).into()))
+}
+
+/// A clerk's key file.
+fn clerk(cell: &Cell) -> String {
+    let key = cell.path("clerk.key").to_str().unwrap().to_owned();
+    let made = desk(cell, &["keygen", "--out", &key]);
+    let words: Vec<&str> = made["public"].as_str().unwrap().split_whitespace().collect();
+    desk(cell, &[&["enrol"], &words[..], &["--name", "a clerk", "--role", "clerk"]].concat());
+    key
+}
+
+#[test]
+fn while_the_log_is_stopped_a_demand_is_received_and_preserved_and_its_leaves_follow() {
+    let (mut ie, mut us) = pair();
+    us.start();
+    ie.start();
+    let alice = ie.account("alice");
+    let key = clerk(&ie);
+    ie.stop();
+    copy(&ie.path("data"), &ie.path("backup"));
+    ie.start();
+    ie.account("bob");
+    ie.until("the witness has cosigned", || {
+        ie.admin(&["log"])["cosigned_by"][0] == "us.example/witness"
+    });
+    ie.stop();
+    fs::remove_dir_all(ie.path("data")).unwrap();
+    copy(&ie.path("backup"), &ie.path("data"));
+    ie.start();
+    ie.wait_for("the log has forked or lost leaves");
+    let size = Served(&ie).checkpoint().size;
+    let demand = json!({
+        "authority": "a court", "reference": "1", "basis": "an act", "secrecy": "none",
+        "identifiers": [alice.address], "rehearsal": true,
+        "facts": { "cell": "ie", "served": "2026-01-02T10:00:00Z" },
+    });
+    fs::write(ie.path("demand.json"), demand.to_string()).unwrap();
+    fs::write(ie.path("paper"), "as served").unwrap();
+    let path = |name: &str| ie.path(name).to_str().unwrap().to_owned();
+    let (demand, paper) = (path("demand.json"), path("paper"));
+    let receive = ["--as", &key, "receive", &demand, &paper, "--address", &alice.address];
+    let received = desk(&ie, &receive);
+    let case = received["said"]["receipt"]["case"].as_str().unwrap().to_owned();
+    desk(&ie, &["--as", &key, "preserve", &case, "--days", "30"]);
+    let (done, refused) = ask_desk(&ie, &["--as", &key, "withdraw", &case, "a slip"]);
+    assert!(!done && refused.to_string().contains("the log is stopped"), "{refused}");
+    for restarted in [false, true] {
+        if restarted {
+            ie.kill();
+            ie.start();
+        }
+        assert_eq!(Served(&ie).checkpoint().size, size, "nothing is signed");
+        let cure = ie.admin(&["log"])["stopped"]["cure"].as_str().unwrap().to_owned();
+        assert!(cure.contains("2 acts of the desk wait for the log"), "{cure}");
+    }
+    let fork = ie.admin(&["log"])["stopped"]["fork"].as_str().unwrap().to_owned();
+    ie.admin(&["log", "resume", &fork]);
+    // That it goes on, and what waited.
+    assert_eq!(Served(&ie).checkpoint().size, size + 3);
+    let shown = desk(&ie, &["--as", &key, "show", &case]);
+    let events = shown["said"]["file"]["file"].as_array().unwrap();
+    let logged = |word: &str| {
+        let event = events.iter().find(|event| event["what"] == word).unwrap();
+        event["log_index"].as_u64()
+    };
+    assert_eq!(logged("received"), Some(size + 1));
+    assert_eq!(logged("preserved"), Some(size + 2));
 }
 
 #[test]

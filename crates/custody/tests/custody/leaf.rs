@@ -26,10 +26,10 @@ fn drafts() -> Vec<Draft> {
         acts::holders_changed(NOW, order, 5),
         acts::moved(NOW, account, acts::Direction::Out, CellId([6; 16])),
         acts::program(NOW, "bailiwick", order),
-        acts::daily_root(NOW, order),
+        acts::day(NOW, order),
         acts::month_closed(NOW, 1234),
         acts::opened(NOW, &[(7, order), (9, order)]),
-        acts::secrecy_renewed(NOW, case, 7),
+        acts::secrecy_renewed(NOW, NOW, &[7, 9]),
     ]
 }
 

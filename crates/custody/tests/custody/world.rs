@@ -69,6 +69,8 @@ pub(crate) struct World {
     pub(crate) tiles: BTreeMap<String, Vec<u8>>,
     witnesses: Vec<Cosigner>,
     seq: u64,
+    /// Where the last leaf is.
+    place: Place,
     /// The month new leaves are dated.
     pub(crate) month: u32,
 }
@@ -165,6 +167,7 @@ impl World {
             tiles,
             witnesses,
             seq: 0,
+            place: Place { month: 0, seq: 0 },
             month: 202_611,
         };
         world.write(first);
@@ -268,13 +271,19 @@ impl World {
         at: Timestamp,
         witnesses: usize,
     ) -> LeafReceipt {
+        let other = if self.seq == 0 || self.place.month == self.month {
+            acts::day(at, Digest([0; 32]))
+        } else {
+            let leaves = std::mem::take(&mut self.seq);
+            acts::month_closed(at, leaves)
+        };
         let mut next = || {
             self.seq += 1;
             Place { month: self.month, seq: self.seq }
         };
         let (before, place) = (next(), next());
-        let other =
-            acts::daily_root(at, Digest([0; 32])).write(before, None, &self.chance).unwrap();
+        self.place = place;
+        let other = other.write(before, None, &self.chance).unwrap();
         let written = draft.write(place, open_by, &self.chance).unwrap();
         let (other, leaf) = (other.leaf.encode().unwrap(), written.leaf.encode().unwrap());
         let sequenced = self.log.sequence(&[&other, &leaf]).unwrap();

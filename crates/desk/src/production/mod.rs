@@ -9,7 +9,6 @@
 
 pub mod archive;
 pub mod package;
-mod statement;
 pub mod station;
 pub mod unopened;
 

@@ -5,13 +5,14 @@
 //! Refs: specs/production.md; RFC 8493.
 
 use super::station::Cut;
-use super::{json, order_line, statement};
+use super::{json, order_line};
 use crate::time;
-use custody::production::{CustodyRecord, ManifestSignature};
+use custody::production::{CustodyRecord, ManifestSignature, redactions};
+use custody::statement::{Stated, StatedSealed};
 use custody::{LeafReceipt, OrderRecord, ReleaseEvidence, hex};
 use seal::mac::{sha256, sha512};
 use std::collections::BTreeMap;
-use vocab::Timestamp;
+use vocab::{DataCategory, Digest, Timestamp};
 
 /// Files of a production.
 pub const FILES_MAX: usize = 200_000;
@@ -53,7 +54,7 @@ impl Bag {
             produced: u64::try_from(cut.produced()).map_err(|_| PackageError::TooMany)?,
         };
         let written = |octets: Option<Vec<u8>>| octets.ok_or(PackageError::Records);
-        let statement = statement::write(&order, record.order, &cut);
+        let statement = stated(&order, record.order, &cut).text();
         let mut payload = cut.files;
         if let Some(text) = statement {
             payload.insert("data/statement.txt".to_owned(), text.into_bytes());
@@ -62,7 +63,7 @@ impl Bag {
             payload.insert("data/inventory.json".to_owned(), written(json(&sealed.inventory))?);
         }
         payload.insert("data/index.json".to_owned(), written(json(&cut.index))?);
-        payload.insert("data/redactions.json".to_owned(), written(json(&cut.redactions))?);
+        payload.insert("data/redactions.json".to_owned(), written(json(&redactions(&cut.index)))?);
         payload.insert("data/scope.json".to_owned(), evidence.scope.clone().into_bytes());
         let mut tags = BTreeMap::new();
         let mut tag = |name: &str, octets: Vec<u8>| tags.insert(name.to_owned(), octets);
@@ -111,6 +112,23 @@ impl Bag {
         files.insert("receipt.json".to_owned(), written(json(receipt))?);
         files.insert("log-proof.txt".to_owned(), receipt.proof.clone().into_bytes());
         Ok(files)
+    }
+}
+
+fn stated<'a>(order: &'a OrderRecord, digest: Digest, cut: &'a Cut) -> Stated<'a> {
+    let asks = |category| cut.scope.categories.contains(&category);
+    Stated {
+        order,
+        digest,
+        log: &cut.place.origin,
+        index: cut.place.index,
+        subscriber: asks(DataCategory::Subscriber),
+        identifying: asks(DataCategory::Identifying),
+        sealed: cut.sealed.as_ref().map(|sealed| StatedSealed {
+            manifest: sealed.manifest,
+            inventory: &sealed.inventory,
+            undated: sealed.undated,
+        }),
     }
 }
 

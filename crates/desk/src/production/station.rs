@@ -148,17 +148,6 @@ struct Traffic {
     bytes: u64,
 }
 
-/// What was cut from a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Redaction {
-    /// The file.
-    pub file: String,
-    /// What is missing in it.
-    pub field: String,
-    /// Why.
-    pub reason: String,
-}
-
 /// Where in the log the release is.
 pub(crate) struct LogPlace {
     pub(crate) origin: String,
@@ -175,7 +164,6 @@ impl LogPlace {
 pub struct Cut {
     pub(crate) files: BTreeMap<String, Vec<u8>>,
     pub(crate) index: Vec<ProducedRecord>,
-    pub(crate) redactions: Vec<Redaction>,
     pub(crate) tally: Tally,
     pub(crate) scope: Scope,
     pub(crate) place: LogPlace,
@@ -387,19 +375,12 @@ impl Station {
         let tally = self.opening.finish();
         let mut letters: Vec<(LetterId, Letter)> = self.letters.into_iter().collect();
         letters.sort_by_key(|(id, letter)| (letter.arrived, *id));
-        let (mut files, mut index, mut redactions) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let (mut files, mut index) = (BTreeMap::new(), Vec::new());
         for ((_, letter), number) in letters.into_iter().zip(1_u64..) {
             let (file, category, octets) = match letter.text.filter(|_| content) {
                 Some(text) => (format!("data/eml/{number:06}.eml"), "content", text),
                 None => {
                     let file = format!("data/records/{number:06}.json");
-                    for field in ["subject", "display names", "text"] {
-                        redactions.push(Redaction {
-                            file: file.clone(),
-                            field: field.to_owned(),
-                            reason: "the scope names traffic, not content".to_owned(),
-                        });
-                    }
                     let octets = super::json(&letter.traffic).ok_or(StationError::Unreadable)?;
                     (file, "traffic", octets)
                 }
@@ -415,7 +396,7 @@ impl Station {
         let (opened_at, closed_at) = (self.opened_at, now);
         let (scope, place) = (self.scope, self.place);
         let sealed = None;
-        Ok(Cut { files, index, redactions, tally, scope, place, sealed, opened_at, closed_at })
+        Ok(Cut { files, index, tally, scope, place, sealed, opened_at, closed_at })
     }
 }
 

@@ -169,7 +169,6 @@ impl Unopened {
         let cut = Cut {
             files: self.files,
             index: Vec::new(),
-            redactions: Vec::new(),
             tally: Tally { leaf_hash: self.leaf_hash, holders: Vec::new(), opened: 0 },
             scope: self.scope,
             place: self.place,

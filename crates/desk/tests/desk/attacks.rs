@@ -14,7 +14,7 @@ use vocab::{CaseId, Custody, RecordKind, Row, Timestamp};
 
 fn refused(world: &mut World, demand: Demand) -> DeskError {
     let (demand, account) = (Box::new(demand), Some(ACCOUNT));
-    let receive = Command::Receive { demand, document: PAPER.to_vec(), account };
+    let receive = Command::Receive { demand, document: PAPER.to_vec(), account, again: false };
     world.ask(Who::Clerk, receive).unwrap_err()
 }
 
@@ -161,6 +161,37 @@ fn a_call_before_the_demand_confirms_nothing() {
         DeskError::Demand(Fault::CallBack)
     ));
     assert_eq!(world.desk.state(case), Some(State::Received));
+}
+
+#[test]
+fn a_manifest_the_cell_did_not_pin_is_in_no_order() {
+    // Right in itself, of an identity of somebody else's, and its owner's own alone to open.
+    let strangers = World::with(Custody::Sealed);
+    let manifest = |world: &World| {
+        world.store.read().get(ACCOUNT, RecordKind::Manifest, Row(1)).unwrap().unwrap()
+    };
+    let theirs = manifest(&strangers);
+    let mut world = World::new();
+    let own = manifest(&world);
+    let put = |world: &World, kind, row, octets: &[u8]| {
+        let batch = store::Batch::new(ACCOUNT).put(kind, row, octets);
+        world.store.append().commit_blocking(batch).unwrap();
+    };
+    let case = world.decided();
+    let prepare = Command::Prepare { case, recipient: vec![0; 1216], valid_seconds: DAY };
+    put(&world, RecordKind::Manifest, Row(1), &theirs);
+    let refused = world.ask(Who::Counsel, prepare.clone()).unwrap_err();
+    assert!(matches!(refused, DeskError::Exchanged));
+    // Nor beside the right one, in a row of its own.
+    put(&world, RecordKind::Manifest, Row(1), &own);
+    put(&world, RecordKind::Manifest, Row(2), &theirs);
+    let pinned = world.store.read().scan(ACCOUNT, RecordKind::AccountPin, Row(0));
+    let (row, pin) = pinned.map(|found| found.unwrap()).next().unwrap();
+    let mut altered = pin.to_vec();
+    *altered.last_mut().unwrap() ^= 1;
+    put(&world, RecordKind::AccountPin, row, &altered);
+    let refused = world.ask(Who::Counsel, prepare).unwrap_err();
+    assert!(matches!(refused, DeskError::Exchanged));
 }
 
 #[test]

@@ -13,6 +13,7 @@ fn refusals() -> Vec<DeskError> {
         DeskError::Text(200),
         DeskError::NoCase,
         DeskError::NoDocument,
+        DeskError::Entered(vocab::CaseId([3; 16])),
         DeskError::Facts("missing field".to_owned()),
         DeskError::Fixed("served"),
         DeskError::Fixed("cell"),
@@ -28,6 +29,7 @@ fn refusals() -> Vec<DeskError> {
         DeskError::Register,
         DeskError::NoReceipt,
         DeskError::Share,
+        DeskError::Gone,
         DeskError::Damaged,
     ];
     all.extend(Fault::ALL.iter().map(|one| DeskError::Demand(*one)));
@@ -36,7 +38,9 @@ fn refusals() -> Vec<DeskError> {
     all.extend(Part::ALL.iter().map(|one| DeskError::OnePerson(*one)));
     all.extend(Mismatch::ALL.iter().map(|one| DeskError::Production(*one)));
     all.extend(Unfit::ALL.iter().map(|one| DeskError::Enrolment(*one)));
-    let asked = Verb::ALL.iter().filter(|verb| !verb.roles().is_empty());
+    // A station releases and fetches by the command that produces.
+    let inner = |verb: &&Verb| matches!(verb, Verb::Release | Verb::Fetch);
+    let asked = Verb::ALL.iter().filter(|verb| !verb.roles().is_empty() && !inner(verb));
     for verb in asked.copied() {
         all.push(DeskError::Role { verb });
         let from = verb.line().unwrap().from;

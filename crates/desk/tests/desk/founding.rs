@@ -22,7 +22,8 @@ fn enter(world: &mut World, file: &str) -> CaseId {
         rehearsal: true,
     };
     let paper = format!("the paper of {file}").into_bytes();
-    let receive = Command::Receive { demand: Box::new(demand), document: paper, account: None };
+    let receive =
+        Command::Receive { demand: Box::new(demand), document: paper, account: None, again: false };
     let Ok(Answer::Received { receipt }) = world.ask(Who::Clerk, receive) else {
         panic!("{file}");
     };
@@ -224,4 +225,16 @@ fn a_missing_fact_is_undetermined_and_a_person_decides() {
     assert!(opinion.decision.contains(&Decision::Undetermined));
     let refused = world.decide(case, Outcome::Comply).unwrap_err();
     assert!(matches!(refused, DeskError::Reason));
+    // The letter says what is missing, what it turns on, and what can be done.
+    decide(&mut world, case, Outcome::Clarify, &opinion);
+    let letter = text(&mut world, case);
+    for part in [
+        "it cannot be decided",
+        "please state who issued it",
+        "it turns on ",
+        "The law named above",
+        "complete the demand, naming our case",
+    ] {
+        assert!(letter.contains(part), "{part}\n{letter}");
+    }
 }

@@ -60,7 +60,8 @@ fn what_changed_something_is_good_once_also_after_a_restart() {
     };
     let enrol = world.sign(Who::Clerk, &enrol);
     let (document, account) = (b"another paper".to_vec(), None);
-    let receive = Command::Receive { demand: Box::new(world.demand()), document, account };
+    let receive =
+        Command::Receive { demand: Box::new(world.demand()), document, account, again: false };
     let receive = world.sign(Who::Clerk, &receive);
     for signed in [&preserve, &enrol, &receive] {
         world.desk.carry_out(signed, None, world.now).unwrap();

@@ -14,6 +14,7 @@ fn the_authority_gets_a_signed_receipt_and_then_the_logs() {
         demand: Box::new(world.demand()),
         document: PAPER.to_vec(),
         account: Some(ACCOUNT),
+        again: false,
     };
     let Ok(Answer::Received { receipt }) = world.ask(Who::Clerk, receive) else {
         panic!("not received");
@@ -170,4 +171,42 @@ fn the_desks_own_rows_are_sealed() {
     for plain in ["Tribunal", "24/1789", "alice@ie.example", paper, "We will answer"] {
         assert!(!disk.windows(plain.len()).any(|window| window == plain.as_bytes()), "{plain}");
     }
+}
+
+#[test]
+fn the_same_paper_is_entered_twice_only_by_saying_so() {
+    let mut world = World::new();
+    let receive = |world: &World, paper: &[u8], again| Command::Receive {
+        demand: Box::new(world.demand()),
+        document: paper.to_vec(),
+        account: Some(ACCOUNT),
+        again,
+    };
+    let enter = |world: &mut World, paper: &[u8], again| {
+        let command = receive(world, paper, again);
+        let answer = world.ask(Who::Clerk, command)?;
+        let Answer::Received { receipt } = answer else { panic!("{answer:?}") };
+        Ok(receipt.case)
+    };
+    let first = enter(&mut world, PAPER, false).unwrap();
+    let leaves = world.leaves.len();
+    let refused: DeskError = enter(&mut world, PAPER, false).unwrap_err();
+    assert!(matches!(refused, DeskError::Entered(case) if case == first), "{refused}");
+    assert!(refused.to_string().contains(&first.to_string()), "it names the case");
+    assert!(refused.cure().contains("--again"), "{}", refused.cure());
+    assert_eq!(world.leaves.len(), leaves, "nothing was entered");
+    // On the word of whoever enters it, and on record; the last one is named.
+    let second = enter(&mut world, PAPER, true).unwrap();
+    let third = enter(&mut world, PAPER, true).unwrap();
+    let other = enter(&mut world, b"another paper", true).unwrap();
+    let same = [first, second, third, other].map(|case| world.file(case).same_as);
+    assert_eq!(same, [None, Some(first), Some(second), None]);
+    // Also after a restart, and when the first is closed.
+    world.reopen();
+    assert_eq!(world.file(second).same_as, Some(first));
+    world.done(Who::Clerk, Command::Withdraw { case: third, why: "a slip".into() });
+    world.done(Who::Counsel, Command::Close { case: third });
+    assert!(
+        matches!(enter(&mut world, PAPER, false), Err(DeskError::Entered(case)) if case == third)
+    );
 }

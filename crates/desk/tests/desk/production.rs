@@ -5,7 +5,7 @@ use bailiwick_desk::production::archive::tar;
 use bailiwick_desk::production::package::Bag;
 use bailiwick_desk::production::station::{Station, StationError, Taken};
 use bailiwick_desk::{
-    Answer, Choice, Command, DeskError, Outcome, Scope, ScopeDiff, SealedKind, State,
+    Answer, Beyond, Choice, Command, DeskError, Outcome, Scope, ScopeDiff, SealedKind, State,
 };
 use custody::production::{CustodyRecord, manifest_digest};
 use custody::{FieldId, LeafReceipt, RecipientKey, ReleaseEvidence, hex};
@@ -395,4 +395,82 @@ fn the_desk_signs_no_production_of_another_order() {
     }
     let produce = Command::Produce { case, tag_manifest: manifest, record };
     assert!(world.ask(Who::Station, produce).is_ok());
+}
+
+fn piece(world: &mut World, case: CaseId, row: u64) -> Result<Answer, DeskError> {
+    world.ask(Who::Station, Command::Body { case, row, from: 0 })
+}
+
+fn is_refused(answer: &Result<Answer, DeskError>) -> bool {
+    matches!(answer, Err(DeskError::Outside(Beyond::Text)))
+}
+
+/// Approved, logged, and handed to the station.
+fn handed_over(world: &mut World) -> CaseId {
+    let case = world.decided();
+    let _ = world.logged(case);
+    world.ask(Who::Station, Command::Release { case }).unwrap();
+    case
+}
+
+#[test]
+fn a_station_is_handed_no_text_of_another_time() {
+    let mut world = World::new();
+    letters(&mut world);
+    // Fetched, between letters of November that are not.
+    let november = Timestamp(begins(MONTH).0 + 40 * DAY);
+    let fetched = world.arrive(november, &letter("bob@us.example", "fetched", "."));
+    world.arrive(Timestamp(november.0 + DAY), &letter("bob@us.example", "later", "."));
+    world.fold(fetched);
+    // What its owner put there: a text names the row of its message, and that its month.
+    let own = |row: u64| 1 << 63 | row;
+    for (row, month) in [(3000, MONTH), (3001, vocab::Epoch(MONTH.0 + 1))] {
+        let head = [month.0.to_be_bytes(), 1_u32.to_be_bytes()].concat();
+        let message = [head, vec![0; 60]].concat();
+        let batch = store::Batch::new(ACCOUNT).put(RecordKind::Message, Row(row), message).put(
+            RecordKind::LetterBody,
+            Row(own(row)),
+            vec![7; 64],
+        );
+        world.store.append().commit_blocking(batch).unwrap();
+    }
+    let case = handed_over(&mut world);
+    for row in [1, 2, 3, own(3000)] {
+        assert!(piece(&mut world, case, row).is_ok(), "{row}");
+    }
+    // September and November by their own heads, by those around, and by the message's month.
+    for row in [4, 5, fetched.0, fetched.0 + 1, own(3001)] {
+        assert!(is_refused(&piece(&mut world, case, row)), "{row}");
+    }
+}
+
+#[test]
+fn a_station_is_handed_no_more_texts_than_the_order_has_letters() {
+    let mut world = World::new();
+    let inside = Timestamp(begins(MONTH).0 + DAY);
+    let rows: Vec<u64> = (0..4)
+        .map(|day| {
+            let at = Timestamp(inside.0 + day * 3600);
+            let row = world.arrive(at, &letter("bob@us.example", "fetched", "."));
+            world.fold(row);
+            row.0
+        })
+        .collect();
+    // Two were deleted by their owner; their texts lie there still, and nothing dates them.
+    let gone = rows.iter().take(2).fold(store::Batch::new(ACCOUNT), |batch, row| {
+        batch.delete(RecordKind::Message, Row(1000 + row))
+    });
+    world.store.append().commit_blocking(gone).unwrap();
+    let case = handed_over(&mut world);
+    for row in &rows[2..] {
+        assert!(piece(&mut world, case, *row).is_ok());
+    }
+    for row in &rows[..2] {
+        assert!(is_refused(&piece(&mut world, case, *row)), "two letters have two texts");
+    }
+    // Each of them again, piece by piece, and for a station that begins anew.
+    assert!(piece(&mut world, case, rows[3]).is_ok());
+    world.ask(Who::Station, Command::Release { case }).unwrap();
+    assert!(piece(&mut world, case, rows[2]).is_ok());
+    assert!(is_refused(&piece(&mut world, case, rows[0])));
 }

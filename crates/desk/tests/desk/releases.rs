@@ -284,8 +284,12 @@ fn only_a_rehearsal_may_be_served_in_the_past() {
     let mut world = World::new();
     let mut demand = world.demand();
     demand.facts = facts("ie/cases/F03-dublin-served.toml");
-    let receive =
-        Command::Receive { demand: Box::new(demand), document: b"paper".to_vec(), account: None };
+    let receive = Command::Receive {
+        demand: Box::new(demand),
+        document: b"paper".to_vec(),
+        account: None,
+        again: false,
+    };
     assert!(matches!(world.ask(Who::Clerk, receive).unwrap_err(), DeskError::Demand(_)));
 }
 
@@ -318,15 +322,17 @@ fn under_a_non_disclosure_order_every_leaf_is_sealed_until_its_end() {
     assert!(matches!(world.ask(Who::Counsel, tell).unwrap_err(), DeskError::Lacks(_)));
     assert!(world.desk.openable(world.now).is_empty());
     assert_eq!(world.desk.openable(until).len(), 5);
-    // A renewal says which leaf stays sealed.
+    // A renewal is an act of staff, sealed like the others, and keeps them all.
     let later = Some(Timestamp(until.0 + 30 * DAY));
     let renewed = NonDisclosureOrder { until: later, ..order };
     let answer = world.ask(Who::Counsel, Command::Secrecy { case, order: renewed }).unwrap();
     assert_eq!(answer, Answer::Secret { in_clear: vec![] });
     let (_, opening) = world.leaves.last().unwrap();
-    assert_eq!(opening.value(FieldId::ACT), Some(&[Act::SecrecyRenewed.tag()][..]));
-    assert_eq!(opening.number(FieldId::INDEX), Some(u64::try_from(before).unwrap()));
+    assert_eq!(opening.value(FieldId::ACT), Some(&[Act::StaffAct.tag()][..]));
+    assert_eq!(opening.value(FieldId::OUTCOME), Some(&b"non-disclosure order"[..]));
+    assert_eq!(opening.number(FieldId::VALID_UNTIL), later.map(|later| later.0));
     assert!(world.desk.openable(until).is_empty());
+    assert_eq!(world.desk.secret(until).len(), 6);
     world.now = Timestamp(until.0 + 31 * DAY);
     world.done(Who::Counsel, Command::Notice { case, notice: sent() });
     let (leaf, _) = world.leaves.last().unwrap();

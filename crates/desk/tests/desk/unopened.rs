@@ -385,6 +385,28 @@ fn what_is_known_of_a_subscriber_is_produced_field_by_field() {
 }
 
 #[test]
+fn of_an_account_deleted_meanwhile_what_is_left_is_produced() {
+    let mut world = World::with(Custody::Sealed);
+    addresses(&world);
+    let case = case_for(&mut world, DataCategory::Subscriber);
+    logged(&mut world, case, subscriber(SubscriberField::ALL));
+    let manifest = world.store.read().scan(ACCOUNT, RecordKind::Manifest, Row(0)).next();
+    let (row, _) = manifest.unwrap().unwrap();
+    let gone = Batch::new(ACCOUNT).delete(RecordKind::Manifest, row);
+    world.store.append().commit_blocking(gone).unwrap();
+    world.desk.forget_account(ACCOUNT).unwrap();
+    let files = produce(&mut world, case);
+    let told: serde_json::Value =
+        serde_json::from_slice(&files["data/records/subscriber.json"]).unwrap();
+    assert_eq!(told["account"], ACCOUNT.to_string());
+    assert_eq!(
+        (&told["service"], &told["created"]),
+        (&serde_json::Value::Null, &serde_json::Value::Null)
+    );
+    assert_eq!(told["addresses"].as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn letters_and_subscriber_of_one_order_leave_in_one_package() {
     // Whichever field it is: one is read from what is clear of the account.
     for field in SubscriberField::ALL {

@@ -10,7 +10,8 @@ use custody::cell::CellKeys;
 use custody::holder::{HolderSide, examine_guard, examine_trustee};
 use custody::user::{Attempt, CreateAccount, Locked, Record, create};
 use custody::{
-    Approval, LeafOpening, LeafReceipt, LogTrust, OrderRecord, Place, RecipientKey, TrustPolicy,
+    Approval, LeafOpening, LeafReceipt, LogTrust, OrderRecord, Pin, PinOf, Place, RecipientKey,
+    TrustPolicy,
 };
 use law::{Facts, Packs};
 use minicbor::Encode;
@@ -137,6 +138,16 @@ fn desk(store: &Store, keys: &CellKeys, chance: &Arc<Chance>) -> Desk {
     .unwrap()
 }
 
+/// With the cell's pin of an account's keystore.
+fn pinned(batch: Batch, records: &[Record], rows: &RowKeys, chance: &dyn Entropy) -> Batch {
+    let records = records.iter().map(|record| (record.kind, &record.bytes));
+    let locked = Locked::from_records(ACCOUNT, records).unwrap();
+    let pin = Pin { number: locked.manifest().version, digest: locked.digest() };
+    let of = PinOf::Keystore;
+    let pin = pin.seal(of, ACCOUNT, rows, chance).unwrap();
+    batch.put(RecordKind::AccountPin, of.row(ACCOUNT), pin)
+}
+
 impl World {
     pub(crate) fn new() -> Self {
         Self::with(Custody::Trustee)
@@ -166,6 +177,8 @@ impl World {
         let batch = created.records.iter().fold(Batch::new(ACCOUNT), |batch, record| {
             batch.put(record.kind, record.row, record.bytes.clone())
         });
+        let rows = cell_keys.rows().unwrap();
+        let batch = pinned(batch, &created.records, &rows, chance.as_ref());
         store.append().commit_blocking(batch).unwrap();
         let signer = NoteSigner::from_seed("log.ie.example", &[1; 32]).unwrap();
         let witnesses = ["us.example", "witness.example.org"].iter().zip(2..);
@@ -385,6 +398,7 @@ impl World {
         let attempt = Attempt {
             secret: &self.recovery,
             scope: SlotScope::IMAP,
+            from: None,
             passwords: false,
             pepper: None,
             now: self.now,
@@ -544,6 +558,8 @@ impl World {
             demand: Box::new(demand),
             document: PAPER.to_vec(),
             account: Some(ACCOUNT),
+            // Every demand of this world comes with one paper.
+            again: true,
         };
         match self.ask(Who::Clerk, receive) {
             Ok(Answer::Received { receipt }) => receipt.case,

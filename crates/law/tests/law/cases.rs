@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use bailiwick_law::{Assessment, Facts, Packs, Part, assess};
+use bailiwick_law::{Assessment, Fact, Facts, Packs, Part, assess};
 use serde::Deserialize;
 
 /// A case as its file has it.
@@ -216,4 +216,58 @@ fn a_letter_to_an_authority_names_reasons_cures_and_the_right_door() {
     assert!(letter.contains("mutual legal assistance between the United States and Ireland"));
     assert!(!letter.contains("subscriber"), "what is produced is not in the letter");
     assert!(assess(&packs, &find("G02")).letter().is_empty());
+}
+
+#[test]
+fn a_letter_about_what_cannot_be_decided_says_what_is_missing_and_whose_it_is() {
+    let packs = Packs::builtin().unwrap();
+    let find = |id: &str| all().into_iter().find(|case| case.id.starts_with(id)).unwrap().facts();
+    // What the authority knows is asked for, under the law that turns on it; what we find out
+    // ourselves is neither asked for nor named.
+    let mut facts = find("F06");
+    facts.forget("venue");
+    facts.forget("issued");
+    facts.items[0].forget("item_keys");
+    let opinion = assess(&packs, &facts);
+    let letter = opinion.letter().join("\n");
+    for text in [
+        "content: not produced; as it stands it cannot be decided",
+        "please state which court issued it",
+        "please state the day it was issued",
+        "what else is missing is ours to establish",
+    ] {
+        assert!(letter.contains(text), "{text}\n{letter}");
+    }
+    assert!(!letter.contains("item_keys"), "{letter}");
+    let cited = |line: &str| {
+        opinion.parts.iter().any(|part| part.opinion.turns_on().iter().any(|one| one.text == line))
+    };
+    let turns = letter.lines().filter_map(|line| line.strip_prefix("  it turns on "));
+    assert!(turns.clone().count() > 0 && turns.clone().all(cited), "{letter}");
+    assert_eq!(letter.matches("it turns on FRCrP 41").count(), 2, "once for each item\n{letter}");
+    // Not even the law is fixed, or no item is named.
+    let mut facts = find("F01");
+    facts.instrument = Fact::Unknown;
+    let letter = assess(&packs, &facts).letter().join("\n");
+    assert!(letter.contains("please state what instrument this is"), "{letter}");
+    facts.items.clear();
+    let letter = assess(&packs, &facts).letter().join("\n");
+    assert!(letter.contains("please state what data are demanded"), "{letter}");
+}
+
+#[test]
+fn a_letter_about_what_no_rule_permits_asks_for_the_provision() {
+    let packs = Packs::builtin().unwrap();
+    let case = all().into_iter().find(|case| case.id.starts_with("G01")).unwrap();
+    let mut facts = case.facts();
+    // The day before its law.
+    facts.law_on = Some(bailiwick_law::Date::constant(2026, 8, 17));
+    let letter = assess(&packs, &facts).letter().join("\n");
+    assert!(letter.contains("we know of no provision that permits it"), "{letter}");
+    assert!(letter.contains("name the provision that the demand rests on"), "{letter}");
+    // Without a pack no law is made up.
+    facts.cell = "lu".parse().unwrap();
+    let letter = assess(&packs, &facts).letter().join("\n");
+    assert!(letter.contains("no pack holds the law of `lu` on 2026-08-17"), "{letter}");
+    assert!(!letter.contains("it turns on"), "{letter}");
 }

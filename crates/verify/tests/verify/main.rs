@@ -5,13 +5,17 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod secrecy;
 mod unopened;
+mod vectors;
 #[expect(dead_code, reason = "custody's own tests use more of this world")]
 #[path = "../../../custody/tests/custody/world.rs"]
 mod world;
 
 use custody::holder::{ask_guard, ask_trustee};
-use custody::production::{CustodyRecord, ManifestSignature, ProducedRecord, manifest_digest};
+use custody::production::{
+    CustodyRecord, ManifestSignature, ProducedRecord, manifest_digest, redactions,
+};
 use custody::{Approval, OrderRecord, RecipientKey, ReleaseEvidence, Role, acts};
 use seal::epoch::begins;
 use seal::mac::{sha256, sha512};
@@ -25,6 +29,8 @@ use vocab::{CaseId, Digest, Timestamp};
 use world::{DAY, MONTH, NOW, SCOPE, World};
 
 pub(crate) const DEMAND: &[u8] = b"the demand as served";
+/// When a production is closed.
+pub(crate) const CLOSED: Timestamp = Timestamp(NOW.0 + 60);
 
 /// The program's exit status and everything it said.
 fn run(arguments: &[&str]) -> (i32, String) {
@@ -91,7 +97,7 @@ impl Trial {
             cell: order.cell,
             order: OrderRecord::digest(&evidence.order),
             opened_at: NOW,
-            closed_at: Timestamp(NOW.0 + 60),
+            closed_at: CLOSED,
             holders: vec!["01".repeat(16)],
             opened: 2,
             produced: 1,
@@ -116,7 +122,7 @@ impl Trial {
         add("bag-info.txt", format!("External-Identifier: {}\n", order.case).into_bytes());
         add("data/index.json", serde_json::to_vec(&parts.index).unwrap());
         add("data/scope.json", parts.scope.clone().into_bytes());
-        add("data/redactions.json", b"[]".to_vec());
+        add("data/redactions.json", serde_json::to_vec(&redactions(&parts.index)).unwrap());
         add("order.sha256", format!("{}  demand\n", order.demand).into_bytes());
         add("custody.json", serde_json::to_vec(&parts.record).unwrap());
         add("release.json", serde_json::to_vec(&parts.evidence).unwrap());
@@ -141,11 +147,10 @@ impl Trial {
         let desk = SigningKey::from_seed(seal::Secret::copied(&[13; 32])).unwrap();
         let signature = ManifestSignature::sign(&manifest, &desk);
         let digest = OrderRecord::digest(&parts.evidence.order);
-        let done = Timestamp(NOW.0 + 60);
         let package = manifest_digest(&manifest);
         let count = parts.record.produced;
-        let draft = acts::produced(done, order.case, digest, order.scope, package, count);
-        let receipt = self.world.log(draft, done);
+        let draft = acts::produced(CLOSED, order.case, digest, order.scope, package, count);
+        let receipt = self.world.log(draft, CLOSED);
         files.insert("manifest.sig".to_owned(), serde_json::to_vec(&signature).unwrap());
         files.insert("receipt.json".to_owned(), serde_json::to_vec(&receipt).unwrap());
         files.insert("log-proof.txt".to_owned(), receipt.proof.into_bytes());
@@ -334,7 +339,10 @@ fn ustar(files: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
             |at: usize, text: &str| header[at..at + text.len()].copy_from_slice(text.as_bytes());
         put(0, name);
         put(100, "0000644\0");
+        put(108, "0000000\0");
+        put(116, "0000000\0");
         put(124, &format!("{:011o}\0", octets.len()));
+        put(136, &format!("{:011o}\0", CLOSED.0));
         put(148, "        ");
         put(156, "0");
         put(257, "ustar\x0000");
@@ -423,32 +431,44 @@ fn holders_answer_once_each_and_to_one_recipient() {
     let escrows: Vec<_> =
         escrows.into_iter().filter(|escrow| escrow.epoch().0 == order.epochs[0].epoch).collect();
     let at = NOW.0.to_string();
+    let ask =
+        |who: &str, key: &seal::holder::HolderKey, request: Vec<u8>, out: &str, more: &[&str]| {
+            let key = trial.write(&format!("{who}.key"), key.to_text().as_bytes());
+            let request = trial.write(&format!("{who}.request"), &request);
+            let path = |name: &str| trial.path(name).to_str().unwrap().to_owned();
+            let (trust, served, out) =
+                (path("trust.json"), path(&format!("{who}.served")), path(out));
+            let files = [
+                who,
+                "answer",
+                "--request",
+                &request,
+                "--key",
+                &key,
+                "--trust",
+                &trust,
+                "--served",
+                &served,
+                "--out",
+                &out,
+                "--at",
+                &at,
+            ];
+            run(&[&files[..], more].concat())
+        };
     let answer = |who: &str, key: &seal::holder::HolderKey, request: Vec<u8>, out: &str| {
-        let key = trial.write(&format!("{who}.key"), key.to_text().as_bytes());
-        let request = trial.write(&format!("{who}.request"), &request);
-        let path = |name: &str| trial.path(name).to_str().unwrap().to_owned();
-        let (trust, served, out) = (path("trust.json"), path(&format!("{who}.served")), path(out));
-        run(&[
-            who,
-            "answer",
-            "--request",
-            &request,
-            "--key",
-            &key,
-            "--trust",
-            &trust,
-            "--served",
-            &served,
-            "--out",
-            &out,
-            "--yes",
-            "--at",
-            &at,
-        ])
+        ask(who, key, request, out, &["--yes"])
     };
     let (trustee, guard) = (&trial.world.trustees[0], &trial.world.guards[0]);
     let request = ask_trustee(&evidence, &escrows, trustee.id).unwrap();
     let request = serde_json::to_vec(&request).unwrap();
+    // No is no failed check, and gives nothing.
+    let outcome = ask("trustee", &trustee.key, request.clone(), "no.json", &[]);
+    assert_said(&outcome, 1, "NO    You do not give your share");
+    assert_said(&outcome, 1, "Every check passed, and you said no. Nothing was given.");
+    assert!(!outcome.1.contains("FAIL"), "{}", outcome.1);
+    assert!(!trial.path("no.json").exists());
+    assert_eq!(fs::read(trial.path("trustee.served")).unwrap(), b"");
     let outcome = answer("trustee", &trustee.key, request.clone(), "a.json");
     assert_said(&outcome, 0, "District Court, example");
     assert_said(&answer("trustee", &trustee.key, request.clone(), "a.json"), 2, "must not exist");
@@ -564,6 +584,8 @@ fn a_record_of_traffic_holds_traffic_alone() {
         files.remove("data/eml/000001.eml");
         files.insert("data/records/000001.json".to_owned(), octets);
         files.insert("data/index.json".to_owned(), serde_json::to_vec(&index).unwrap());
+        let cut = serde_json::to_vec(&redactions(&index)).unwrap();
+        files.insert("data/redactions.json".to_owned(), cut);
         let files = trial.resigned(files);
         let bag = trial.put(&format!("traffic{at}"), &files);
         assert_said(&trial.check("production", &bag, &[]), status, words);

@@ -8,10 +8,12 @@
 mod change;
 mod create;
 mod locked;
+mod unlockers;
 
-pub use change::{ChangeError, NewUnlocker};
+pub use change::{ChangeError, Renewal};
 pub use create::{CreateAccount, CreateError, Created, create};
 pub use locked::{Attempt, Locked, LockedError, Tampered, UnlockError, Unlocked};
+pub use unlockers::{NewUnlocker, TOKEN_SECONDS_MAX, Terms};
 
 use seal::Secret;
 use seal::epoch::{EpochKeys, EpochRecord};

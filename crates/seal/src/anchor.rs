@@ -112,6 +112,11 @@ impl Anchor {
         self.chain = sha256(&[label, &self.chain, &self.sum, &count, &modseq]).0;
     }
 
+    /// Counts `modseq` as seen: an anchor that is made anew must not be taken for an older one.
+    pub fn raise(&mut self, modseq: ModSeq) {
+        self.modseq = self.modseq.max(modseq.0);
+    }
+
     /// How many rows are live.
     #[must_use]
     pub fn count(&self) -> u64 {

@@ -1,4 +1,4 @@
-//! App passwords and recovery codes: generated secrets that people read, copy and type.
+//! App passwords, recovery codes and tokens: generated secrets that people read, copy and type.
 //!
 //! Invariant: reading is tolerant of case, spaces, hyphens and the letters O, I and L, and of
 //! nothing else; the check symbols catch a slip before any key is derived.
@@ -17,9 +17,10 @@ const TEXT_BYTES_MAX: usize = 256;
 /// What a code is for: how many symbols, and how many of them check the others.
 const fn shape(kind: SlotKind) -> Option<(usize, usize)> {
     match kind {
-        SlotKind::Password => None,
+        SlotKind::Password | SlotKind::Opaque | SlotKind::Passkey | SlotKind::Device => None,
         SlotKind::AppPassword => Some((26, 2)),
         SlotKind::Recovery => Some((32, 4)),
+        SlotKind::Token => Some((52, 4)),
     }
 }
 
@@ -61,11 +62,18 @@ pub fn recovery_code(entropy: &dyn Entropy) -> Zeroizing<String> {
     generate(SlotKind::Recovery, entropy)
 }
 
+/// A new token: 260 bits as 52 symbols and four that check them, in fourteen groups. Every
+/// character of it may stand in a bearer token (RFC 6750 §2.1).
+#[must_use]
+pub fn token(entropy: &dyn Entropy) -> Zeroizing<String> {
+    generate(SlotKind::Token, entropy)
+}
+
 /// The kind of code `text` is, its check symbols verified; `None` if it is none and should be
 /// tried as a password.
 #[must_use]
 pub fn kind_of(text: &str) -> Option<SlotKind> {
-    [SlotKind::AppPassword, SlotKind::Recovery]
+    [SlotKind::AppPassword, SlotKind::Recovery, SlotKind::Token]
         .into_iter()
         .find(|kind| parse(*kind, text).is_some())
 }
@@ -108,6 +116,7 @@ mod tests {
         for (kind, text) in [
             (SlotKind::AppPassword, app_password(&Counter)),
             (SlotKind::Recovery, recovery_code(&Counter)),
+            (SlotKind::Token, token(&Counter)),
         ] {
             let symbols = parse(kind, &text).unwrap();
             for typed in [

@@ -25,6 +25,7 @@ pub mod hseal;
 pub mod letter;
 pub mod mac;
 pub mod manifest;
+pub mod note;
 pub mod root;
 pub mod row;
 pub mod run;

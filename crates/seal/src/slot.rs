@@ -19,7 +19,8 @@ use crate::entropy::{Entropy, draw};
 use crate::error::{OpenError, SealError};
 use crate::hseal::{self, PUBLIC_BYTES, PublicKey, SecretKey};
 use crate::mac::{HmacKey, sha256};
-use crate::root::MasterKey;
+use crate::note::{NOTE_BOX_BYTES, Note};
+use crate::root::{MasterKey, RootKey};
 use crate::secret::{Secret, same};
 use crate::sign::VerifyingKey;
 use crate::wire::Reader;
@@ -28,6 +29,10 @@ use crate::wire::Reader;
 pub const PASSWORD_BYTES_MAX: usize = 1024;
 const MASTER_BOX_BYTES: usize = 32 + hseal::OVERHEAD;
 const PARAMS_BYTES: usize = 26;
+/// Octets of what a server keeps of a password registered with OPAQUE.
+pub const OPAQUE_RECORD_BYTES: usize = 192;
+/// Octets of the salt a passkey is evaluated with.
+pub const PASSKEY_SALT_BYTES: usize = 32;
 
 /// What a slot's secret is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,10 +40,40 @@ const PARAMS_BYTES: usize = 26;
 pub enum SlotKind {
     /// A password a person chose.
     Password = 1,
+    /// A password that only its owner's program sees (OPAQUE, RFC 9807).
+    Opaque = 2,
     /// A generated password for one program.
     AppPassword = 3,
+    /// A passkey's PRF output (WebAuthn Level 3 §10.1.4).
+    Passkey = 4,
     /// The code that recovers the account.
     Recovery = 5,
+    /// A key that one device keeps.
+    Device = 6,
+    /// A token for a short time (RFC 6750).
+    Token = 7,
+}
+
+impl SlotKind {
+    const ALL: [Self; 7] = [
+        Self::Password,
+        Self::Opaque,
+        Self::AppPassword,
+        Self::Passkey,
+        Self::Recovery,
+        Self::Device,
+        Self::Token,
+    ];
+
+    /// Octets of parameters in its records.
+    const fn params_bytes(self) -> usize {
+        match self {
+            Self::Password => PARAMS_BYTES,
+            Self::Opaque => OPAQUE_RECORD_BYTES,
+            Self::Passkey => PASSKEY_SALT_BYTES,
+            Self::AppPassword | Self::Recovery | Self::Device | Self::Token => 0,
+        }
+    }
 }
 
 /// What a session opened through a slot may do. A set of bits.
@@ -112,6 +147,24 @@ pub enum Unlocker<'a> {
     AppPassword(&'a str),
     /// A recovery code, as typed.
     Recovery(&'a str),
+    /// A token, as its program shows it.
+    Token(&'a str),
+    /// What OPAQUE gave the owner's program, and the server's record of that password.
+    Opaque {
+        /// The exported key.
+        export: &'a Secret<64>,
+        /// The registration.
+        record: &'a [u8; OPAQUE_RECORD_BYTES],
+    },
+    /// What a passkey's PRF gave, and for which salt.
+    Passkey {
+        /// Its output.
+        output: &'a Secret<32>,
+        /// Its input.
+        salt: &'a [u8; PASSKEY_SALT_BYTES],
+    },
+    /// A device's own key.
+    Device(&'a Secret<32>),
 }
 
 impl Unlocker<'_> {
@@ -122,7 +175,61 @@ impl Unlocker<'_> {
             Self::Password { .. } => SlotKind::Password,
             Self::AppPassword(_) => SlotKind::AppPassword,
             Self::Recovery(_) => SlotKind::Recovery,
+            Self::Token(_) => SlotKind::Token,
+            Self::Opaque { .. } => SlotKind::Opaque,
+            Self::Passkey { .. } => SlotKind::Passkey,
+            Self::Device(_) => SlotKind::Device,
         }
+    }
+
+    /// The owner's half of an enrolment, which shows nobody the secret: to be sealed to by
+    /// whoever has the master key ([`SlotRecord::enrol_public`]).
+    ///
+    /// # Errors
+    /// As [`SlotRecord::enrol`].
+    pub fn public(
+        &self,
+        account: AccountId,
+        slot: SlotId,
+        identity: &VerifyingKey,
+        cost: PasswordCost,
+        entropy: &dyn Entropy,
+    ) -> Result<SlotPublic, SlotError> {
+        let params = match self {
+            Self::Password { pepper, .. } => encode_params(cost, pepper.is_some(), entropy),
+            Self::Opaque { record, .. } => record.to_vec(),
+            Self::Passkey { salt, .. } => salt.to_vec(),
+            Self::AppPassword(_) | Self::Recovery(_) | Self::Token(_) | Self::Device(_) => {
+                Vec::new()
+            }
+        };
+        let seeds = seeds(account, slot, self, &params)?;
+        let key = SecretKey::from_seed(seeds.key).map_err(|_| SlotError::Box)?.public();
+        let pin = pin(&seeds.pin, account, slot, identity);
+        Ok(SlotPublic { kind: self.kind(), slot, key, pin, params })
+    }
+}
+
+/// What is public of an unlocker: whom to seal to, and whom it pins.
+pub struct SlotPublic {
+    kind: SlotKind,
+    slot: SlotId,
+    key: PublicKey,
+    pin: [u8; 32],
+    params: Vec<u8>,
+}
+
+impl SlotPublic {
+    /// What it is.
+    #[must_use]
+    pub fn kind(&self) -> SlotKind {
+        self.kind
+    }
+
+    /// Which.
+    #[must_use]
+    pub fn slot(&self) -> SlotId {
+        self.slot
     }
 }
 
@@ -159,6 +266,8 @@ pub struct Enrolment<'a> {
     pub created: Timestamp,
     /// When it stops opening; `None` for never.
     pub expires: Option<Timestamp>,
+    /// What its owner says of it.
+    pub note: &'a Note,
     /// The cost of a password; ignored for codes.
     pub cost: PasswordCost,
     /// The account's identity, which the slot pins.
@@ -178,6 +287,7 @@ pub struct SlotRecord {
     key: PublicKey,
     pin: [u8; 32],
     master_box: [u8; MASTER_BOX_BYTES],
+    note_box: [u8; NOTE_BOX_BYTES],
     params: Vec<u8>,
 }
 
@@ -202,42 +312,81 @@ impl SlotRecord {
         enrolment: &Enrolment<'_>,
         entropy: &dyn Entropy,
     ) -> Result<Self, SlotError> {
-        let Enrolment { slot, scope, created, expires, cost, identity, master } = enrolment;
+        let Enrolment { slot, cost, identity, master, .. } = enrolment;
+        let public = with.public(master.account(), *slot, identity, *cost, entropy)?;
+        Self::enrol_public(public, enrolment, entropy)
+    }
+
+    /// A new slot for an unlocker of which only the public half is here. Its identifier is the
+    /// one the public half was made for; cost and identity are in that half already.
+    ///
+    /// # Errors
+    /// [`SlotError::Form`] for a scope that is none, [`SlotError::Box`] if HPKE refuses.
+    pub fn enrol_public(
+        public: SlotPublic,
+        enrolment: &Enrolment<'_>,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, SlotError> {
+        let Enrolment { scope, created, expires, note, master, .. } = enrolment;
         if !Scope::ALL.contains(*scope) {
             return Err(SlotError::Form);
         }
-        let params = match with {
-            Unlocker::Password { pepper, .. } => encode_params(*cost, pepper.is_some(), entropy),
-            Unlocker::AppPassword(_) | Unlocker::Recovery(_) => Vec::new(),
-        };
-        let account = master.account();
-        let seeds = seeds(account, *slot, with, &params)?;
-        let key = SecretKey::from_seed(seeds.key).map_err(|_| SlotError::Box)?.public();
+        let SlotPublic { kind, slot, key, pin, params } = public;
         let record = Self {
-            kind: with.kind(),
+            kind,
             scope: *scope,
-            slot: *slot,
+            slot,
             created: *created,
             // 0 would mean never.
             expires: expires.map_or(0, |at| at.0.max(1)),
             key,
-            pin: pin(&seeds.pin, account, *slot, identity),
+            pin,
             master_box: [0; MASTER_BOX_BYTES],
+            note_box: [0; NOTE_BOX_BYTES],
             params,
         };
-        record.rewrap(master, entropy).map_err(|_| SlotError::Box)
+        record.rewrap(note, master, entropy).map_err(|_| SlotError::Box)
     }
 
     /// The same slot, opening another master key. Needs no secret; the caller answers for
-    /// having checked this record against its manifest.
+    /// having checked this record against its manifest, and `note` is what it said.
     ///
     /// # Errors
     /// [`SealError::Cipher`] if HPKE refuses.
-    pub fn rewrap(&self, master: &MasterKey, entropy: &dyn Entropy) -> Result<Self, SealError> {
+    pub fn rewrap(
+        &self,
+        note: &Note,
+        master: &MasterKey,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, SealError> {
         let context = self.box_context(master.account(), master.generation());
         let sealed = hseal::seal(&self.key, "mrk", &[&context], master.secret().expose(), entropy)?;
         let master_box = sealed.try_into().map_err(|_| SealError::Cipher)?;
-        Ok(Self { master_box, ..self.clone() })
+        let note_box = note.seal(&master.root(), master.account(), self.slot, entropy)?;
+        Ok(Self { master_box, note_box, ..self.clone() })
+    }
+
+    /// The same slot with another note.
+    ///
+    /// # Errors
+    /// [`SealError::Cipher`] if the cipher refuses.
+    pub fn noted(
+        &self,
+        note: &Note,
+        master: &MasterKey,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, SealError> {
+        let note_box = note.seal(&master.root(), master.account(), self.slot, entropy)?;
+        Ok(Self { note_box, ..self.clone() })
+    }
+
+    /// What its owner says of it. Trust it only once the manifest lists
+    /// [`digest`](Self::digest).
+    ///
+    /// # Errors
+    /// [`OpenError`] if it was altered or belongs to another generation.
+    pub fn note(&self, account: AccountId, root: &RootKey) -> Result<Note, OpenError> {
+        Note::open(root, account, self.slot, &self.note_box)
     }
 
     /// A cheap first look, to find among many slots the one to try: false if `with` is of
@@ -359,7 +508,8 @@ impl SlotRecord {
     pub fn encode(&self) -> Vec<u8> {
         let params = u16::try_from(self.params.len()).unwrap_or_default().to_be_bytes();
         let key = self.key.as_bytes().as_slice();
-        [&self.head(), key, &self.pin, &self.master_box, &params, &self.params].concat()
+        let Self { pin, master_box, note_box, .. } = self;
+        [&self.head(), key, pin, master_box, note_box, &params, &self.params].concat()
     }
 
     /// Reads [`encode`](Self::encode)'s octets.
@@ -369,27 +519,23 @@ impl SlotRecord {
     pub fn decode(bytes: &[u8]) -> Result<Self, OpenError> {
         let mut reader = Reader::new(bytes);
         reader.mark(&1u16.to_be_bytes())?;
-        let kind = match reader.u8()? {
-            1 => SlotKind::Password,
-            3 => SlotKind::AppPassword,
-            5 => SlotKind::Recovery,
-            _ => return Err(OpenError::Malformed),
-        };
+        let number = reader.u8()?;
+        let kind = SlotKind::ALL.into_iter().find(|kind| *kind as u8 == number);
+        let kind = kind.ok_or(OpenError::Malformed)?;
         let scope = Scope(reader.u8()?);
         let slot = SlotId(reader.array()?);
         let created = Timestamp(reader.u64()?);
         let expires = reader.u64()?;
         let key = PublicKey::decode(reader.bytes(PUBLIC_BYTES)?)?;
         let pin = reader.array()?;
-        let master_box = reader.array()?;
+        let (master_box, note_box) = (reader.array()?, reader.array()?);
         let length = usize::from(reader.u16()?);
         let params = reader.bytes(length)?.to_vec();
         reader.end()?;
-        let expected = if kind == SlotKind::Password { PARAMS_BYTES } else { 0 };
-        if params.len() != expected || !Scope::ALL.contains(scope) {
+        if params.len() != kind.params_bytes() || !Scope::ALL.contains(scope) {
             return Err(OpenError::Malformed);
         }
-        Ok(Self { kind, scope, slot, created, expires, key, pin, master_box, params })
+        Ok(Self { kind, scope, slot, created, expires, key, pin, master_box, note_box, params })
     }
 }
 
@@ -419,6 +565,17 @@ fn seeds(
         Unlocker::Password { text, pepper } => stretch(account, slot, text, *pepper, params)?,
         Unlocker::AppPassword(text) => code(SlotKind::AppPassword, text, "app password")?,
         Unlocker::Recovery(text) => code(SlotKind::Recovery, text, "recovery")?,
+        Unlocker::Token(text) => code(SlotKind::Token, text, "token")?,
+        // What belongs to another record or salt is another secret.
+        Unlocker::Opaque { record, .. } if record.as_slice() != params => {
+            return Err(SlotError::Wrong);
+        }
+        Unlocker::Passkey { salt, .. } if salt.as_slice() != params => {
+            return Err(SlotError::Wrong);
+        }
+        Unlocker::Opaque { export, .. } => derive(&extract(&[export.expose()]), "opaque", &place),
+        Unlocker::Passkey { output, .. } => derive(&extract(&[output.expose()]), "prf", &place),
+        Unlocker::Device(key) => derive(key, "device", &place),
     };
     let (key, pin) = derive::<64>(&seed, "slot", &place).halves();
     Ok(Seeds { key, pin: HmacKey::new(pin.expose()) })

@@ -7,6 +7,7 @@
 use vocab::{AccountId, Timestamp};
 
 use crate::manifest::SignedManifest;
+use crate::note::Note;
 use crate::root::{MasterKey, RootKey};
 use crate::sign::SigningKey;
 use crate::slot::{Scope, SlotError, SlotRecord, Unlocker};
@@ -35,6 +36,9 @@ pub enum Check {
     /// The master key is not the one the manifest commits to.
     #[error("another master key than the manifest commits to")]
     Commitment,
+    /// The slot's note does not open.
+    #[error("the slot's note does not open")]
+    Note,
     /// The identity does not unwrap to the one that signed.
     #[error("another identity than the one that signed")]
     Identity,
@@ -67,6 +71,8 @@ pub struct Unlocked {
     pub identity: SigningKey,
     /// What the slot allows.
     pub scope: Scope,
+    /// What its owner says of it, networks included: the caller enforces them, as the scope.
+    pub note: Note,
     /// The manifest's version, to be remembered.
     pub version: u64,
 }
@@ -116,5 +122,8 @@ pub fn unlock(
     let Ok(identity) = root.unwrap_identity(&listed.identity, &listed.identity_box) else {
         return tampered(Check::Identity);
     };
-    Ok(Unlocked { master, root, identity, scope: slot.scope(), version: listed.version })
+    let Ok(note) = slot.note(account, &root) else {
+        return tampered(Check::Note);
+    };
+    Ok(Unlocked { master, root, identity, scope: slot.scope(), note, version: listed.version })
 }

@@ -9,6 +9,7 @@ file what the seal holds. Argon2id is checked if `cryptography` has it.
 import functools
 import hashlib
 import hmac
+import ipaddress
 import json
 import pathlib
 import struct
@@ -126,30 +127,53 @@ def password_seed(text, params, pepper, account, slot):  # §4.2
     return kdf.derive(unicodedata.normalize("NFC", text).encode())
 
 
+def network(first, bits):  # §4.4
+    address = ipaddress.IPv6Address(first)
+    if address.ipv4_mapped and bits >= 96:
+        return ipaddress.ip_network((address.ipv4_mapped, bits - 96))
+    return ipaddress.ip_network((address, bits))
+
+
 def account():
     v = load("account")
     account, mrk, g = v["names"]["account"], v["mrk"], u32(v["generation"])
     place = account + u32(v["names"]["epoch"]) + u32(v["names"]["version"])
     identity = Ed25519PrivateKey.from_private_bytes(v["identity"])
     id_pk = identity.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    digests = []
+    digests, root = [], X(mrk, "root", account + g, 32)
     for record in v["slots"]:  # §4.1
         f = Fields(record)
         assert f.number(2) == 1
         kind, scope, slot, created, expires = f.number(1), f.number(1), f(16), f.number(8), f.number(8)
-        slot_pk, pin, box = f(1216), f(32), f(1168)
+        slot_pk, pin, box, note = f(1216), f(32), f(1168), f(273)
         params = f(f.number(2))
         assert f.at == len(record) and scope < 32
         if kind == 1:
             seed = password_seed(v["password"], params, v["pepper"], account, slot)
         elif kind == 3:
             seed = code_seed(v["app_password"], 3, 26, "app password", account + slot)
-        else:
+        elif kind == 5:
             seed = code_seed(v["recovery_code"], 5, 32, "recovery", account + slot)
+        elif kind == 7:
+            seed = code_seed(v["token"], 7, 52, "token", account + slot)
+        elif kind == 2:
+            assert len(params) == 192
+            seed = X(extract(v["export_key"]), "opaque", account + slot, 32)
+        elif kind == 4:
+            assert len(params) == 32
+            seed = X(extract(v["prf_output"]), "prf", account + slot, 32)
+        else:
+            assert kind == 6 and not params
+            seed = X(v["device_key"], "device", account + slot, 32)
+        n = Fields(unwrap(root, "note", account + slot, note))  # §4.4
+        length = n.number(1)
+        assert n(63) == v["note"].encode().ljust(63, b"\0") and length == len(v["note"].encode())
+        networks = [(n(16), n.number(1)) for _ in range(n.number(1))]
+        assert [str(network(*one)) for one in networks] == ["192.0.2.0/24", "2001:db8::/32"]
+        assert n(17 * (8 - len(networks))) == bytes(17 * (8 - len(networks))) and n.at == 201
         pin_key = X(seed, "slot", account + slot, 64)[32:]
         assert mac(pin_key, b"bailiwick.v1 pin\0", account, slot, id_pk) == pin
         digests.append((slot, H(record)))
-    root = X(mrk, "root", account + g, 32)
     f = Fields(v["epoch_record"])  # §3.3
     assert f(2) == u16(1) and f(24) == place
     not_before, pk, box = f.number(8), f(1216), f(136)

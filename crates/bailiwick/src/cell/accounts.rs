@@ -8,12 +8,13 @@
 //! Invariant: an account's secrets are in the answer to the one who made it and nowhere else; no
 //! address leads to an account whose secrets were never shown.
 
-use custody::user::{self, Attempt, CreateAccount, CreateError, Locked, Record};
+use custody::user::{self, Attempt, CreateAccount, CreateError, Locked, Record, Terms};
 use mail::account::KeystoreError;
 use mail::routes::{Destination, RouteError};
 use proto::address::Address;
+use seal::note::Note;
 use seal::slot::Scope;
-use vocab::{AccountId, Custody, RecordKind, Row};
+use vocab::{AccountId, Custody, RecordKind, Row, Timestamp};
 
 use super::{Cell, LONGER, NOT_KNOWN};
 use crate::admin::protocol::{AccountLine, Answer, MapLine};
@@ -66,6 +67,7 @@ impl Cell {
         account: &str,
         address: &str,
     ) -> Result<Answer, Refusal> {
+        self.routes.forget_closed(clock::now()).await?;
         let address = self.free_address(address)?;
         let unknown = || {
             Refusal::new(
@@ -88,8 +90,11 @@ impl Cell {
 
     fn free_address(&self, text: &str) -> Result<Address, Refusal> {
         let address = Self::address(text)?;
+        if let Some(until) = self.routes.closed_until(&address).filter(|end| *end > clock::now()) {
+            return Err(closed(until));
+        }
         match self.routes.resolve(&address) {
-            Destination::Unknown => Ok(address),
+            Destination::Unknown | Destination::Office(_) => Ok(address),
             Destination::Local(_) => Err(RouteError::Taken.into()),
             Destination::OtherCell(_) | Destination::Foreign => Err(RouteError::NotOurs.into()),
         }
@@ -132,6 +137,7 @@ impl Cell {
             .unlock(&Attempt {
                 secret: &created.recovery_code,
                 scope: Scope::SUDO,
+                from: None,
                 passwords: false,
                 pepper,
                 now,
@@ -139,8 +145,9 @@ impl Cell {
             })
             .map_err(|error| failed(&error))?;
         let scope = Scope::IMAP.and(Scope::SUBMIT);
-        let app =
-            unlocked.add_app_password(scope, None, now, entropy).map_err(|error| failed(&error))?;
+        let terms = Terms { scope, expires: None, note: Note::default() };
+        let app = unlocked.add_app_password(&terms, now, entropy);
+        let app = app.map_err(|error| failed(&error))?;
         let mut records = created.records;
         records.retain(|record| !app.changes.put.iter().any(|new| same_place(record, new)));
         records.extend(app.changes.put);
@@ -155,6 +162,10 @@ impl Cell {
     /// Leads a further address to an account.
     pub(crate) async fn add_alias(&self, alias: &str, address: &str) -> Result<Answer, Refusal> {
         let account = self.account_of(address)?;
+        self.routes.forget_closed(clock::now()).await?;
+        if let Some(until) = self.routes.closed_until(&Self::address(alias)?) {
+            return Err(closed(until));
+        }
         self.routes.add(&Self::address(alias)?, account, true).await?;
         self.log_staff_act(account, "address added").await?;
         Ok(Answer::Done)
@@ -187,6 +198,9 @@ impl Cell {
                 ids.push(account);
             }
         }
+        // What is left of one that is being deleted has no keystore to be described by.
+        let closed = self.routes.closed_accounts();
+        ids.retain(|account| !closed.contains(account));
         ids.sort_unstable();
         ids.dedup();
         let accounts = ids.into_iter().map(|account| self.account_line(account));
@@ -245,6 +259,15 @@ impl Cell {
         }
         Ok(tally)
     }
+}
+
+fn closed(until: Timestamp) -> Refusal {
+    let day = i64::try_from(until.0).ok().map(jiff::Timestamp::from_second);
+    let day = day.and_then(Result::ok).map_or_else(String::new, |day| day.to_string());
+    Refusal::new(
+        "the address was that of an account that was deleted",
+        format!("choose another address; this one is free from {day}"),
+    )
 }
 
 struct Made {

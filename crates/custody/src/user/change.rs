@@ -1,26 +1,21 @@
-//! Changes to an unlocked account: unlockers come and go, months are made ahead.
+//! Changes of an unlocked account's keys: months made ahead, holders, a new master key.
 //!
 //! Invariant: every change is a manifest of the next version that names the one before. After
 //! a revocation the old master key is gone from the store, and neither it nor the revoked
-//! secret opens anything sealed from then on. An account never loses its last recovery code.
-//! All its months are escrowed for the holders its manifest names, and for no others.
+//! secret opens anything sealed from then on. All its months are escrowed for the holders its manifest names, and for no others.
 //! Refs: specs/bw1.md §5.3, §6.6; design §4.
 
-use super::create::{enrolment, epoch_record, slot_record};
-use super::{
-    Changes, MANIFEST_ROW, MONTHS_AHEAD, PASSWORD_CHARS_MIN, PASSWORDS_MAX, Record, SLOTS_MAX,
-    Unlocked, chosen, epoch_row, slot_row,
-};
-use seal::code;
+use super::create::{epoch_record, slot_record};
+use super::{Changes, MANIFEST_ROW, MONTHS_AHEAD, PASSWORD_CHARS_MIN, Record, Unlocked, epoch_row};
 use seal::epoch::{EpochKeys, EpochRecord, STANDING, begins, epoch_of};
 use seal::escrow::{Escrow, EscrowPolicy};
 use seal::mac::sha256;
 use seal::manifest::{EpochEntry, Manifest, SignedManifest, SlotEntry};
+use seal::note::NoteError;
 use seal::root::RootKey;
-use seal::slot::{Scope, SlotError, SlotKind, SlotRecord, Unlocker};
-use seal::{Entropy, SealError, Secret};
-use vocab::{AccountId, Custody, Digest, Epoch, EpochVersion, RecordKind, SlotId, Timestamp};
-use zeroize::Zeroizing;
+use seal::slot::{SlotError, SlotRecord};
+use seal::{Entropy, SealError};
+use vocab::{AccountId, Custody, Digest, Epoch, EpochVersion, RecordKind, Timestamp};
 
 /// Why a change was not made. Commit nothing of it, and drop the [`Unlocked`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +32,18 @@ pub enum ChangeError {
     /// It is the account's last recovery code.
     #[error("the last recovery code cannot be revoked")]
     LastRecovery,
+    /// The account has no recovery code, without which this unlocker is not given.
+    #[error("the account has no recovery code")]
+    NoRecovery,
+    /// A token without an end, or one too far away; or an end that is over.
+    #[error("a token ends, and within a day; nothing ends before it begins")]
+    End,
+    /// An unlocker of that identifier exists.
+    #[error("the account has an unlocker of that identifier")]
+    Taken,
+    /// The name cannot be used.
+    #[error("the name cannot be used")]
+    Name(#[from] NoteError),
     /// The escrow policy handed in is not for the account's custody and cell, or is missing.
     #[error("there is no escrow policy for the account's custody and cell")]
     Policy,
@@ -54,14 +61,16 @@ pub enum ChangeError {
     Seal(#[from] SealError),
 }
 
-/// A new unlocker, its secret shown once, and what to commit.
-pub struct NewUnlocker {
-    /// Its identifier, for revoking it.
-    pub slot: SlotId,
-    /// The app password or recovery code.
-    pub secret: Zeroizing<String>,
-    /// What to commit before showing it.
-    pub changes: Changes,
+/// What a change of unlockers does to the account's keys.
+#[derive(Clone, Copy)]
+pub enum Renewal<'a> {
+    /// Nothing: what an unlocker opened that goes now, its secret and an old copy of the store
+    /// open still.
+    Routine,
+    /// As if the secret of what goes were known to others: a new master key for all unlockers
+    /// that stay, and new keys for the standing epoch, this month and the months ahead. The
+    /// escrow policy as in [`Unlocked::upkeep`].
+    Suspect(Option<&'a EscrowPolicy>),
 }
 
 /// Keys for a new epoch, their record, and their escrow if there is a policy.
@@ -137,90 +146,28 @@ impl Unlocked {
         self.commit(manifest, changes)
     }
 
-    /// A new app password for one program.
-    ///
-    /// # Errors
-    /// [`ChangeError::Sudo`], also for a scope with [`Scope::SUDO`]; [`ChangeError::TooMany`];
-    /// [`ChangeError::Seal`].
-    pub fn add_app_password(
+    /// The account under `slots` from now on: those that are new are among `changes`, those that
+    /// go are deleted there.
+    pub(super) fn exchange_slots(
         &mut self,
-        scope: Scope,
-        expires: Option<Timestamp>,
-        now: Timestamp,
-        entropy: &dyn Entropy,
-    ) -> Result<NewUnlocker, ChangeError> {
-        self.sudo()?;
-        if scope.contains(Scope::SUDO) {
-            return Err(ChangeError::Sudo);
-        }
-        let secret = code::app_password(entropy);
-        let with = Unlocker::AppPassword(&secret);
-        let (slot, changes) = self.add(&with, scope, expires, None, now, entropy)?;
-        Ok(NewUnlocker { slot, secret, changes })
-    }
-
-    /// A new recovery code in the place of every old one. The routine change: what the old one
-    /// could open stays as it is. If it may be known to others, revoke it too.
-    ///
-    /// # Errors
-    /// As [`Unlocked::add_app_password`].
-    pub fn renew_recovery(
-        &mut self,
-        now: Timestamp,
-        entropy: &dyn Entropy,
-    ) -> Result<NewUnlocker, ChangeError> {
-        self.sudo()?;
-        let secret = code::recovery_code(entropy);
-        let with = Unlocker::Recovery(&secret);
-        let (slot, changes) =
-            self.add(&with, Scope::ALL, None, Some(SlotKind::Recovery), now, entropy)?;
-        Ok(NewUnlocker { slot, secret, changes })
-    }
-
-    /// A new password in the place of every old one (the routine change).
-    ///
-    /// # Errors
-    /// As [`Unlocked::add_app_password`], and [`ChangeError::Password`].
-    pub fn set_password(
-        &mut self,
-        password: &str,
-        pepper: Option<&Secret<32>>,
+        slots: Vec<SlotRecord>,
+        mut changes: Changes,
+        renewal: Renewal<'_>,
         now: Timestamp,
         entropy: &dyn Entropy,
     ) -> Result<Changes, ChangeError> {
-        self.sudo()?;
-        let with = chosen(password, pepper).ok_or(ChangeError::Short)?;
-        self.add(&with, Scope::ALL, None, Some(SlotKind::Password), now, entropy)
-            .map(|(_, changes)| changes)
-    }
-
-    /// Revokes an unlocker as if its secret were known to others: a new master key for all
-    /// others, new keys for the standing epoch, this month and the months ahead. A change of
-    /// holders is made with it, as in [`Unlocked::upkeep`].
-    ///
-    /// # Errors
-    /// [`ChangeError::Sudo`], [`ChangeError::Unknown`], [`ChangeError::LastRecovery`],
-    /// [`ChangeError::Policy`], [`ChangeError::Tampered`], [`ChangeError::Seal`].
-    pub fn revoke(
-        &mut self,
-        slot: SlotId,
-        escrow: Option<&EscrowPolicy>,
-        now: Timestamp,
-        entropy: &dyn Entropy,
-    ) -> Result<Changes, ChangeError> {
-        self.sudo()?;
-        let slots = &self.locked.slots;
-        let revoked =
-            slots.iter().find(|known| known.slot() == slot).ok_or(ChangeError::Unknown)?;
-        let recoveries = slots.iter().filter(|slot| slot.kind() == SlotKind::Recovery).count();
-        if revoked.kind() == SlotKind::Recovery && recoveries == 1 {
-            return Err(ChangeError::LastRecovery);
-        }
-        let new_holders = self.new_holders(escrow)?;
         let mut manifest = self.next_manifest(now);
-        let mut changes =
-            Changes { delete: vec![(RecordKind::Slot, slot_row(slot))], ..Changes::default() };
-        self.rotate(slot, &mut manifest, &mut changes, entropy)?;
+        let Renewal::Suspect(escrow) = renewal else {
+            manifest.slots = slots.iter().map(listed_slot).collect();
+            let changes = self.commit(manifest, changes)?;
+            self.locked.slots = slots;
+            return Ok(changes);
+        };
+        let new_holders = self.new_holders(escrow)?;
+        self.locked.slots = slots;
+        // All are written anew, under the new master key.
+        changes.put.clear();
+        self.rotate(&mut manifest, &mut changes, entropy)?;
         self.change_holders(new_holders, &mut manifest, &mut changes, entropy)?;
         let this_month = epoch_of(now);
         let mut fresh: Vec<(Epoch, EpochVersion)> = Vec::new();
@@ -235,19 +182,21 @@ impl Unlocked {
         self.commit(manifest, changes)
     }
 
-    /// A new master key, with every slot but `revoked`, every epoch and the identity under it.
+    /// A new master key, with every slot, every epoch and the identity under it.
     fn rotate(
         &mut self,
-        revoked: SlotId,
         manifest: &mut Manifest,
         changes: &mut Changes,
         entropy: &dyn Entropy,
     ) -> Result<(), ChangeError> {
         let master = self.inner.master.next(entropy)?;
         let root = master.root();
-        let slots = self.locked.slots.iter().filter(|slot| slot.slot() != revoked);
-        let slots: Vec<_> =
-            slots.map(|slot| slot.rewrap(&master, entropy)).collect::<Result<_, _>>()?;
+        let mut slots = Vec::with_capacity(self.locked.slots.len());
+        for slot in &self.locked.slots {
+            let note = slot.note(self.account, &self.inner.root);
+            let note = note.map_err(|_| ChangeError::Tampered)?;
+            slots.push(slot.rewrap(&note, &master, entropy)?);
+        }
         let mut epochs = Vec::with_capacity(self.locked.epochs.len());
         for record in &self.locked.epochs {
             let keys = record.open(&self.inner.root).map_err(|_| ChangeError::Tampered)?;
@@ -303,37 +252,6 @@ impl Unlocked {
         Ok(())
     }
 
-    /// One more slot; `instead` of those of that kind, if given.
-    fn add(
-        &mut self,
-        with: &Unlocker<'_>,
-        scope: Scope,
-        expires: Option<Timestamp>,
-        instead: Option<SlotKind>,
-        now: Timestamp,
-        entropy: &dyn Entropy,
-    ) -> Result<(SlotId, Changes), ChangeError> {
-        let (identity, master) = (&self.inner.identity, &self.inner.master);
-        let enrolment = enrolment(scope, expires, now, identity, master, entropy);
-        let slot = SlotRecord::enrol(with, &enrolment, entropy).map_err(ChangeError::Password)?;
-        let goes = |known: &&SlotRecord| instead == Some(known.kind());
-        let gone = self.locked.slots.iter().filter(goes);
-        let delete = gone.map(|known| (RecordKind::Slot, slot_row(known.slot()))).collect();
-        let changes = Changes { put: vec![slot_record(&slot)], delete };
-        let id = slot.slot();
-        let stay = self.locked.slots.iter().filter(|known| !goes(known)).cloned();
-        let slots: Vec<_> = stay.chain([slot]).collect();
-        let passwords = slots.iter().filter(|slot| slot.kind() == SlotKind::Password).count();
-        if slots.len() > SLOTS_MAX || passwords > PASSWORDS_MAX {
-            return Err(ChangeError::TooMany);
-        }
-        let mut manifest = self.next_manifest(now);
-        manifest.slots = slots.iter().map(listed_slot).collect();
-        let changes = self.commit(manifest, changes)?;
-        self.locked.slots = slots;
-        Ok((id, changes))
-    }
-
     fn add_epochs(
         &mut self,
         places: &[(Epoch, EpochVersion)],
@@ -352,10 +270,6 @@ impl Unlocked {
         }
         self.locked.epochs.sort_by_key(|record| (record.public().epoch, record.public().version));
         Ok(())
-    }
-
-    fn sudo(&self) -> Result<(), ChangeError> {
-        if self.inner.scope.contains(Scope::SUDO) { Ok(()) } else { Err(ChangeError::Sudo) }
     }
 
     /// The manifest after this one, still saying the same.

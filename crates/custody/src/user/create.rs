@@ -5,11 +5,14 @@
 //! Refs: specs/bw1.md §2–§6.
 
 use super::change::{escrowed, listed_epoch, listed_slot};
-use super::{MANIFEST_ROW, MONTHS_AHEAD, PASSWORD_CHARS_MIN, Record, chosen, epoch_row, slot_row};
+use super::{
+    MANIFEST_ROW, MONTHS_AHEAD, PASSWORD_CHARS_MIN, Record, Terms, chosen, epoch_row, slot_row,
+};
 use seal::code;
 use seal::epoch::{EpochRecord, STANDING, epoch_of};
 use seal::escrow::EscrowPolicy;
 use seal::manifest::Manifest;
+use seal::note::Note;
 use seal::root::MasterKey;
 use seal::sign::SigningKey;
 use seal::slot::{Enrolment, PasswordCost, Scope, SlotError, SlotRecord, Unlocker};
@@ -99,7 +102,8 @@ pub fn create(with: &CreateAccount<'_>, entropy: &dyn Entropy) -> Result<Created
     let password = with.password.map(|text| chosen(text, with.pepper).ok_or(CreateError::Short));
     let password = password.transpose()?;
     for unlocker in recovery.into_iter().chain(password) {
-        let enrolment = enrolment(Scope::ALL, None, with.now, &identity, &master, entropy);
+        let terms = Terms { scope: Scope::ALL, expires: None, note: Note::default() };
+        let enrolment = enrolment(&terms, with.now, &identity, &master, entropy);
         let slot =
             SlotRecord::enrol(&unlocker, &enrolment, entropy).map_err(CreateError::Password)?;
         manifest.slots.push(listed_slot(&slot));
@@ -125,8 +129,7 @@ pub fn create(with: &CreateAccount<'_>, entropy: &dyn Entropy) -> Result<Created
 
 /// The particulars of a new slot.
 pub(super) fn enrolment<'a>(
-    scope: Scope,
-    expires: Option<Timestamp>,
+    terms: &'a Terms,
     created: Timestamp,
     identity: &SigningKey,
     master: &'a MasterKey,
@@ -135,7 +138,8 @@ pub(super) fn enrolment<'a>(
     let mut slot = [0; 16];
     entropy.fill(&mut slot);
     let (slot, cost, identity) = (SlotId(slot), PasswordCost::FLOOR, identity.public());
-    Enrolment { slot, scope, created, expires, cost, identity, master }
+    let Terms { scope, expires, note } = terms;
+    Enrolment { slot, scope: *scope, created, expires: *expires, note, cost, identity, master }
 }
 
 pub(super) fn slot_record(slot: &SlotRecord) -> Record {

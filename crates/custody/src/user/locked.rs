@@ -4,14 +4,16 @@
 //! and is not tried again another way. Records the manifest does not list are not used.
 //! Refs: specs/bw1.md §5.4.
 
-use super::{AccountKeys, PASSWORDS_MAX, SLOTS_MAX};
+use super::{AccountKeys, EpochError, PASSWORDS_MAX, SLOTS_MAX};
+use core::net::IpAddr;
 use seal::Secret;
 use seal::code;
-use seal::epoch::{EpochPublic, EpochRecord, arrival_epoch};
+use seal::epoch::{EpochPublic, EpochRecord, STANDING, arrival_epoch};
 use seal::manifest::{Manifest, SignedManifest};
+use seal::row::RowKeys;
 use seal::slot::{Scope, SlotKind, SlotRecord, Unlocker};
 use seal::unlock;
-use vocab::{AccountId, Digest, Epoch, EpochVersion, RecordKind, Timestamp};
+use vocab::{AccountId, Digest, Epoch, EpochVersion, RecordKind, SlotId, Timestamp};
 
 /// Why stored records are not an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +55,10 @@ pub enum UnlockError {
     /// The unlocker does not allow this.
     #[error("the unlocker does not allow this")]
     Scope,
+    /// The secret is right, and is used from outside the networks its owner named. Whoever shows
+    /// it may have stolen it: tell them what [`UnlockError::Wrong`] tells.
+    #[error("the unlocker does not serve from there")]
+    Network,
     /// No memory to hash a password with; the same secret may work later.
     #[error("no memory to hash the password with")]
     Memory,
@@ -68,6 +74,8 @@ pub struct Attempt<'a> {
     pub secret: &'a str,
     /// What the session is for; the unlocker must allow all of it.
     pub scope: Scope,
+    /// From where it was shown, if that is known.
+    pub from: Option<IpAddr>,
     /// Whether to try it as a password too, at the cost of an Argon2id. App passwords and
     /// recovery codes are recognised by their check symbols and never cost one.
     pub passwords: bool,
@@ -82,6 +90,7 @@ pub struct Attempt<'a> {
 /// An account, unlocked: enough to change its unlockers. Make a session of it soon.
 pub struct Unlocked {
     pub(super) account: AccountId,
+    pub(super) slot: SlotId,
     pub(super) locked: Locked,
     pub(super) inner: unlock::Unlocked,
 }
@@ -168,10 +177,14 @@ impl Locked {
         let with = match kind {
             SlotKind::AppPassword => Unlocker::AppPassword(attempt.secret),
             SlotKind::Recovery => Unlocker::Recovery(attempt.secret),
+            SlotKind::Token => Unlocker::Token(attempt.secret),
             SlotKind::Password if attempt.passwords => {
                 Unlocker::Password { text: attempt.secret, pepper: attempt.pepper }
             }
-            SlotKind::Password => return Err(UnlockError::Wrong),
+            // The others open in their owner's program, which has their keys.
+            SlotKind::Password | SlotKind::Opaque | SlotKind::Passkey | SlotKind::Device => {
+                return Err(UnlockError::Wrong);
+            }
         };
         let tries = if kind == SlotKind::Password { PASSWORDS_MAX } else { SLOTS_MAX };
         let account = self.manifest().account;
@@ -187,10 +200,14 @@ impl Locked {
                 }
                 Ok(inner) => inner,
             };
+            if !inner.note.admits(attempt.from) {
+                return Err(UnlockError::Network);
+            }
             if !inner.scope.contains(attempt.scope) {
                 return Err(UnlockError::Scope);
             }
-            return Ok(Unlocked { account, locked: self.clone(), inner });
+            let slot = slot.slot();
+            return Ok(Unlocked { account, slot, locked: self.clone(), inner });
         }
         Err(UnlockError::Wrong)
     }
@@ -201,6 +218,12 @@ impl Unlocked {
     #[must_use]
     pub fn account(&self) -> AccountId {
         self.account
+    }
+
+    /// The unlocker that opened it.
+    #[must_use]
+    pub fn slot(&self) -> SlotId {
+        self.slot
     }
 
     /// What the unlocker allows.
@@ -226,6 +249,20 @@ impl Unlocked {
     pub fn take_back(&mut self, stored: Locked) {
         self.inner.version = stored.manifest().version;
         self.locked = stored;
+    }
+
+    /// The row keys of epoch 0 in one of its versions, for what is kept beside the mail; without
+    /// a version, in the highest, with which is sealed what is written now.
+    ///
+    /// # Errors
+    /// [`EpochError`].
+    pub fn standing_rows(&self, version: Option<EpochVersion>) -> Result<RowKeys, EpochError> {
+        let standing = self.locked.epochs.iter().filter(|record| place(record).0 == STANDING);
+        let mut wanted =
+            standing.filter(|record| version.is_none_or(|version| place(record).1 == version));
+        let record = wanted.next_back().ok_or(EpochError::Unknown)?;
+        let keys = record.open(&self.inner.root).map_err(|_| EpochError::Tampered)?;
+        RowKeys::of_epoch(&keys).map_err(|_| EpochError::Tampered)
     }
 
     /// The session's keys. The master key and the identity end here.

@@ -1,9 +1,9 @@
 //! A cell names other holders: accounts go over to them when their owners come.
 
-use crate::user::attempt;
+use crate::user::{attempt, terms};
 use crate::world::{HeldKey, MONTH, NOW, World};
 use custody::holder::ask_trustee;
-use custody::user::{ChangeError, Unlocked};
+use custody::user::{ChangeError, Renewal, Unlocked};
 use custody::{OrderRecord, RecipientKey};
 use seal::escrow::{Escrow, EscrowPolicy, Party, Share};
 use seal::slot::Scope;
@@ -92,12 +92,14 @@ fn new_holders_release_an_old_month_and_an_order_from_before_is_void() {
 fn a_revocation_takes_new_holders_along() {
     let mut world = World::new();
     let mut session = unlocked(&world, Scope::SUDO);
-    let new = session.add_app_password(Scope::IMAP, None, NOW, &world.chance).unwrap();
+    let new = session.add_app_password(&terms(Scope::IMAP, None), NOW, &world.chance).unwrap();
     world.commit(new.changes);
     let old: Vec<_> = world.trustees.iter().map(copy).collect();
     world.replace_holders(Custody::Trustee);
     let mut session = unlocked(&world, Scope::SUDO);
-    let changes = session.revoke(new.slot, Some(&world.policy), NOW, &world.chance).unwrap();
+    let changes = session
+        .revoke(new.slot, Renewal::Suspect(Some(&world.policy)), NOW, &world.chance)
+        .unwrap();
     world.commit(changes);
     check(&world, &old);
     assert!(world.locked().unlock(&attempt(&new.secret, Scope::IMAP, NOW)).is_err());
@@ -122,7 +124,7 @@ fn holders_of_another_custody_or_cell_are_refused_and_so_are_none() {
         let refused = session.upkeep(policy, NOW, &world.chance).err();
         assert_eq!(refused, Some(ChangeError::Policy));
         let slot = SlotId(session.locked().slots()[0].slot().0);
-        assert!(session.revoke(slot, policy, NOW, &world.chance).is_err());
+        assert!(session.revoke(slot, Renewal::Suspect(policy), NOW, &world.chance).is_err());
     }
     let boxes = world.records.iter().filter(|record| record.kind == RecordKind::EpochBox);
     assert_eq!(boxes.count(), world.locked().manifest().epochs.len());

@@ -15,6 +15,7 @@ mod holders;
 mod leaf;
 mod opening;
 mod release;
+mod unlockers;
 mod user;
 mod vectors;
 mod world;

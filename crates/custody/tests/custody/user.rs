@@ -2,27 +2,36 @@
 
 use crate::world::{Chance, DAY, MADE, NOW, World};
 use custody::user::{
-    Attempt, ChangeError, Changes, CreateAccount, CreateError, Locked, LockedError, Record,
-    Tampered, UnlockError, create,
+    Attempt, ChangeError, Changes, CreateAccount, CreateError, Locked, LockedError, MANIFEST_ROW,
+    Record, Renewal, Tampered, Terms, UnlockError, create,
 };
 use seal::epoch::{STANDING, epoch_of};
+use seal::manifest::SignedManifest;
+use seal::note::Note;
 use seal::slot::{Scope, SlotKind};
 use std::collections::BTreeMap;
 use vocab::{AccountId, CellId, Custody, Epoch, EpochVersion, RecordKind, Row, SlotId, Timestamp};
 
 pub(crate) fn attempt(secret: &str, scope: Scope, now: Timestamp) -> Attempt<'_> {
-    Attempt { secret, scope, passwords: true, pepper: None, now, remembered: 0 }
+    Attempt { secret, scope, from: None, passwords: true, pepper: None, now, remembered: 0 }
+}
+
+pub(crate) const ROUTINE: Renewal<'static> = Renewal::Routine;
+pub(crate) const SUSPECT: Renewal<'static> = Renewal::Suspect(None);
+
+pub(crate) fn terms(scope: Scope, expires: Option<Timestamp>) -> Terms {
+    Terms { scope, expires, note: Note::default() }
 }
 
 /// An account's keystore as a store would keep it.
-struct Keystore {
+pub(crate) struct Keystore {
     account: AccountId,
-    chance: Chance,
+    pub(crate) chance: Chance,
     rows: BTreeMap<(RecordKind, Row), Vec<u8>>,
 }
 
 impl Keystore {
-    fn new(password: Option<&str>) -> (Self, String) {
+    pub(crate) fn new(password: Option<&str>) -> (Self, String) {
         let (account, chance) = (AccountId([1; 16]), Chance::new(1));
         let (cell, custody) = (CellId([2; 16]), Custody::Sealed);
         let with = CreateAccount {
@@ -40,7 +49,7 @@ impl Keystore {
         (keystore, created.recovery_code.to_string())
     }
 
-    fn commit(&mut self, changes: Changes) {
+    pub(crate) fn commit(&mut self, changes: Changes) {
         for place in changes.delete {
             assert!(self.rows.remove(&place).is_some());
         }
@@ -56,7 +65,11 @@ impl Keystore {
         )
     }
 
-    fn locked(&self) -> Locked {
+    pub(crate) fn manifest(&self) -> SignedManifest {
+        SignedManifest::decode(&self.rows[&(RecordKind::Manifest, MANIFEST_ROW)]).unwrap()
+    }
+
+    pub(crate) fn locked(&self) -> Locked {
         self.read().unwrap()
     }
 }
@@ -110,9 +123,10 @@ fn a_password_opens_and_is_not_tried_unless_allowed() {
     let mut unlocked = locked.unlock(&with).unwrap();
     let without = Attempt { passwords: false, ..with };
     assert_eq!(locked.unlock(&without).err(), Some(UnlockError::Wrong));
-    let short = unlocked.set_password("14 characters.", None, NOW, &keystore.chance);
+    let short = unlocked.set_password("14 characters.", None, ROUTINE, NOW, &keystore.chance);
     assert_eq!(short.err(), Some(ChangeError::Short));
-    let changes = unlocked.set_password("another password", None, NOW, &keystore.chance).unwrap();
+    let changes =
+        unlocked.set_password("another password", None, ROUTINE, NOW, &keystore.chance).unwrap();
     keystore.commit(changes);
     let locked = keystore.locked();
     assert_eq!(locked.unlock(&with).err(), Some(UnlockError::Wrong));
@@ -124,15 +138,16 @@ fn an_app_password_opens_its_scope_until_its_end_and_changes_nothing() {
     let (mut keystore, recovery) = Keystore::new(None);
     let mut unlocked = keystore.locked().unlock(&attempt(&recovery, Scope::SUDO, NOW)).unwrap();
     let end = Timestamp(NOW.0 + DAY);
-    let sudo = unlocked.add_app_password(Scope::ALL, None, NOW, &keystore.chance);
+    let sudo = unlocked.add_app_password(&terms(Scope::ALL, None), NOW, &keystore.chance);
     assert_eq!(sudo.err(), Some(ChangeError::Sudo));
-    let new = unlocked.add_app_password(Scope::IMAP, Some(end), NOW, &keystore.chance).unwrap();
+    let new =
+        unlocked.add_app_password(&terms(Scope::IMAP, Some(end)), NOW, &keystore.chance).unwrap();
     keystore.commit(new.changes);
     let locked = keystore.locked();
     assert_eq!(locked.manifest().version, 2);
     let typed = new.secret.to_lowercase().replace('-', " ");
     let mut session = locked.unlock(&attempt(&typed, Scope::IMAP, NOW)).unwrap();
-    let refused = session.add_app_password(Scope::IMAP, None, NOW, &keystore.chance);
+    let refused = session.add_app_password(&terms(Scope::IMAP, None), NOW, &keystore.chance);
     assert_eq!(refused.err(), Some(ChangeError::Sudo));
     let refused = |scope, now| locked.unlock(&attempt(&new.secret, scope, now)).err();
     assert_eq!(refused(Scope::JMAP, NOW), Some(UnlockError::Scope));
@@ -144,12 +159,13 @@ fn an_app_password_opens_its_scope_until_its_end_and_changes_nothing() {
 fn a_revoked_app_password_opens_nothing_new_even_from_an_old_copy_of_its_slot() {
     let (mut keystore, recovery) = Keystore::new(None);
     let mut unlocked = keystore.locked().unlock(&attempt(&recovery, Scope::SUDO, NOW)).unwrap();
-    let stolen = unlocked.add_app_password(Scope::IMAP, None, NOW, &keystore.chance).unwrap();
+    let stolen =
+        unlocked.add_app_password(&terms(Scope::IMAP, None), NOW, &keystore.chance).unwrap();
     keystore.commit(stolen.changes);
-    let kept = unlocked.add_app_password(Scope::IMAP, None, NOW, &keystore.chance).unwrap();
+    let kept = unlocked.add_app_password(&terms(Scope::IMAP, None), NOW, &keystore.chance).unwrap();
     keystore.commit(kept.changes);
     let old = keystore.rows.clone();
-    let changes = unlocked.revoke(stolen.slot, None, NOW, &keystore.chance).unwrap();
+    let changes = unlocked.revoke(stolen.slot, SUSPECT, NOW, &keystore.chance).unwrap();
     keystore.commit(changes);
     let locked = keystore.locked();
     assert_eq!((locked.manifest().version, locked.manifest().generation), (4, 2));
@@ -182,11 +198,11 @@ fn the_last_recovery_code_stays() {
     let (mut keystore, recovery) = Keystore::new(None);
     let mut unlocked = keystore.locked().unlock(&attempt(&recovery, Scope::SUDO, NOW)).unwrap();
     let slot = unlocked.locked().slots()[0].slot();
-    let refused = unlocked.revoke(slot, None, NOW, &keystore.chance);
+    let refused = unlocked.revoke(slot, SUSPECT, NOW, &keystore.chance);
     assert_eq!(refused.err(), Some(ChangeError::LastRecovery));
-    let refused = unlocked.revoke(SlotId([0; 16]), None, NOW, &keystore.chance);
+    let refused = unlocked.revoke(SlotId([0; 16]), SUSPECT, NOW, &keystore.chance);
     assert_eq!(refused.err(), Some(ChangeError::Unknown));
-    let new = unlocked.renew_recovery(NOW, &keystore.chance).unwrap();
+    let new = unlocked.renew_recovery(ROUTINE, NOW, &keystore.chance).unwrap();
     keystore.commit(new.changes);
     let locked = keystore.locked();
     assert_eq!(locked.slots().len(), 1);

@@ -12,14 +12,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use custody::cell::CellKeys;
-use custody::user::{Changes, Locked, LockedError, MANIFEST_ROW, Record};
-use minicbor::{Decode, Encode};
+use custody::user::{Changes, Locked, LockedError, MANIFEST_ROW, Record, epoch_row};
+use custody::{Pin, PinOf};
 use seal::Entropy;
 use seal::mac::sha256;
 use seal::manifest::SignedManifest;
 use seal::row::RowKeys;
 use store::{Append, Batch, CommitError, Read, ReadError};
-use vocab::{AccountId, Digest, ModSeq, RecordKind, Row};
+use vocab::{AccountId, Digest, RecordKind, Row};
 
 /// How often a keystore is read that changes while it is read.
 const READS_MAX: usize = 5;
@@ -74,18 +74,6 @@ impl From<CommitError> for KeystoreError {
     }
 }
 
-/// What the cell vouches for. Sealed to the cell; stored among the account's own records, so
-/// that it changes with them.
-#[derive(Clone, PartialEq, Eq, Encode, Decode)]
-struct Pin {
-    #[cbor(n(0), with = "minicbor::bytes")]
-    account: [u8; 16],
-    #[n(1)]
-    version: u64,
-    #[cbor(n(2), with = "minicbor::bytes")]
-    manifest: [u8; 32],
-}
-
 /// What keystores are kept with.
 pub struct KeystoresOptions<'a> {
     /// The cell's keys.
@@ -100,15 +88,15 @@ pub struct KeystoresOptions<'a> {
 
 /// Every account's keystore. There must be only one in a cell.
 pub struct Keystores {
-    rows: RowKeys,
-    append: Append,
-    read: Read,
-    entropy: Arc<dyn Entropy>,
+    pub(super) rows: RowKeys,
+    pub(super) append: Append,
+    pub(super) read: Read,
+    pub(super) entropy: Arc<dyn Entropy>,
     /// The highest manifest version seen of each account since the process began: a pin put back
     /// with its manifest is noticed as long as the process lives.
     seen: Mutex<HashMap<AccountId, u64>>,
     /// One change at a time.
-    changing: tokio::sync::Mutex<()>,
+    pub(super) changing: tokio::sync::Mutex<()>,
 }
 
 impl Keystores {
@@ -158,9 +146,33 @@ impl Keystores {
         }
     }
 
+    /// How many escrows are not those the manifest lists: missing, altered, or too many. Holders
+    /// can open none of these, whatever an order says. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`KeystoreError::Failed`].
+    pub fn wrong_escrows(&self, account: AccountId, locked: &Locked) -> Result<u64, KeystoreError> {
+        let mut listed: HashMap<Row, Digest> = locked
+            .epochs()
+            .filter_map(|(epoch, version)| {
+                Some((epoch_row(epoch, version), locked.escrow(epoch, version)?))
+            })
+            .collect();
+        let mut wrong = 0;
+        for found in self.read.scan(account, RecordKind::Escrow, Row(0)) {
+            let (row, octets) = match found {
+                Ok(found) => found,
+                Err(ReadError::Damaged { .. }) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            wrong += u64::from(listed.remove(&row) != Some(sha256(&[&octets])));
+        }
+        Ok(wrong + u64::try_from(listed.len()).unwrap_or(u64::MAX))
+    }
+
     fn read_once(&self, account: AccountId, seen: u64) -> Result<Locked, KeystoreError> {
         let pin = self.pin(account)?;
-        if pin.version < seen {
+        if pin.number < seen {
             return Err(KeystoreError::Older);
         }
         let mut records = Vec::new();
@@ -170,22 +182,19 @@ impl Keystores {
             }
         }
         let locked = Locked::from_records(account, records).map_err(KeystoreError::Altered)?;
-        if locked.digest().0 != pin.manifest {
+        if locked.digest() != pin.digest {
             return Err(KeystoreError::Exchanged);
         }
-        self.see(account, pin.version);
+        self.see(account, pin.number);
         Ok(locked)
     }
 
     fn pin(&self, account: AccountId) -> Result<Pin, KeystoreError> {
-        let row = pin_row(account);
-        let sealed = self.read.get(account, RecordKind::AccountPin, row)?;
+        let sealed =
+            self.read.get(account, RecordKind::AccountPin, PinOf::Keystore.row(account))?;
         let sealed = sealed.ok_or(KeystoreError::Unpinned)?;
-        let opened = self.rows.open(RecordKind::AccountPin, row, &sealed);
-        let (modseq, plain) = opened.map_err(|_| KeystoreError::Exchanged)?;
-        let pin: Pin = minicbor::decode(&plain).map_err(|_| KeystoreError::Exchanged)?;
-        let is_its_own = pin.account == account.0 && pin.version == modseq.0;
-        if is_its_own { Ok(pin) } else { Err(KeystoreError::Exchanged) }
+        let pin = Pin::open(PinOf::Keystore, account, &self.rows, &sealed);
+        pin.ok_or(KeystoreError::Exchanged)
     }
 
     /// Stores a new account's records.
@@ -214,7 +223,7 @@ impl Keystores {
         let manifest = manifest_in(&changes.put)?;
         let before = self.read.get(account, RecordKind::Manifest, MANIFEST_ROW)?;
         let before = before.ok_or(KeystoreError::Unpinned)?;
-        if sha256(&[&before]).0 != self.pin(account)?.manifest {
+        if sha256(&[&before]) != self.pin(account)?.digest {
             return Err(KeystoreError::Exchanged);
         }
         let before = SignedManifest::decode(&before).map_err(|_| KeystoreError::Exchanged)?;
@@ -229,14 +238,18 @@ impl Keystores {
         batch: Batch,
     ) -> Result<(), KeystoreError> {
         let version = manifest.manifest().version;
-        let pin = Pin { account: account.0, version, manifest: manifest.digest().0 };
-        let (row, plain) = (pin_row(account), crate::mailbox::encode(&pin));
-        let entropy = self.entropy.as_ref();
-        let sealed = self.rows.seal(RecordKind::AccountPin, row, ModSeq(version), &plain, entropy);
+        let pin = Pin { number: version, digest: manifest.digest() };
+        let sealed = pin.seal(PinOf::Keystore, account, &self.rows, self.entropy.as_ref());
         let sealed = sealed.map_err(|_| KeystoreError::Failed)?;
+        let row = PinOf::Keystore.row(account);
         self.append.commit(batch.put(RecordKind::AccountPin, row, sealed)).await?;
         self.see(account, version);
         Ok(())
+    }
+
+    /// Takes a version as seen: an older keystore is believed no more.
+    pub fn recall(&self, account: AccountId, version: u64) {
+        self.see(account, version);
     }
 
     fn seen(&self, account: AccountId) -> u64 {
@@ -249,12 +262,6 @@ impl Keystores {
         let highest = seen.entry(account).or_insert(0);
         *highest = version.max(*highest);
     }
-}
-
-/// The seal binds a row's number and not the account it is stored with; so the number is the
-/// account's, and the whole account is in the row.
-fn pin_row(account: AccountId) -> Row {
-    Row(account.0.first_chunk().map_or(0, |head| u64::from_be_bytes(*head)))
 }
 
 fn manifest_in(records: &[Record]) -> Result<SignedManifest, KeystoreError> {
@@ -271,20 +278,4 @@ fn filled(mut batch: Batch, changes: Changes) -> Batch {
         batch = batch.put(record.kind, record.row, record.bytes);
     }
     batch
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pin_is_written_as_specified() {
-        // specs/cell-rows.md §6
-        let pin = Pin { account: [1; 16], version: 3, manifest: [2; 32] };
-        let octets = crate::mailbox::encode(&pin);
-        let hex: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
-        let expected = ["8350", &"01".repeat(16), "03", "5820", &"02".repeat(32)].concat();
-        assert_eq!(hex, expected);
-        assert_eq!(pin_row(AccountId([1; 16])), Row(0x0101_0101_0101_0101));
-    }
 }

@@ -1,26 +1,26 @@
 //! The owner's door: from a user name and a secret to an open account. IMAP, submission and
 //! whatever comes later all go through here.
 //!
-//! Invariant: few Argon2id runs at a time; what is unlocked is dropped but for the session's
-//! keys; no key is used that is not stored; neither name nor secret is logged.
+//! Invariant: what is unlocked is dropped but for the session's keys; no key is used that is
+//! not stored; a session ends with its unlocker; neither name nor secret is logged.
 //! Refs: specs/bw1.md §4, §5.4; design §4.
 
+use core::net::IpAddr;
 use std::sync::Arc;
 
 use custody::user::{Attempt, ChangeError, Changes, UnlockError, Unlocked};
 use seal::Secret;
+use seal::code;
 use seal::escrow::EscrowPolicy;
 use seal::manifest::Manifest;
 use seal::sign::VerifyingKey;
-use seal::slot::Scope;
-use tokio::sync::Semaphore;
+use seal::slot::{Scope, SlotKind};
 use vocab::AccountId;
 use zeroize::Zeroizing;
 
+use super::passes::{Pass, Passes};
+use super::turns::Turns;
 use super::{Account, KeystoreError, Keystores, OpenError, OpenKeys, Registry};
-
-/// Attempts that may wait for their turn; more are told to come again.
-const WAITING_MAX: usize = 64;
 
 /// Why nobody was let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -48,7 +48,8 @@ pub enum LoginError {
 impl From<UnlockError> for LoginError {
     fn from(error: UnlockError) -> Self {
         match error {
-            UnlockError::Wrong => Self::Wrong,
+            // To whoever stole a secret, one that serves elsewhere is a wrong one.
+            UnlockError::Wrong | UnlockError::Network => Self::Wrong,
             UnlockError::Expired => Self::Expired,
             UnlockError::Scope => Self::Scope,
             UnlockError::Memory => Self::Busy,
@@ -77,6 +78,19 @@ pub type Resolve = Arc<dyn Fn(&str) -> Option<AccountId> + Send + Sync>;
 /// The escrow policy for what is made of an account next; `None` in custody `sealed`.
 pub type Policy = Arc<dyn Fn(&Manifest) -> Option<EscrowPolicy> + Send + Sync>;
 
+/// What somebody shows at the door.
+#[derive(Clone, Copy)]
+pub struct Shown<'a> {
+    /// The user name, as typed.
+    pub user: &'a str,
+    /// The secret, as typed.
+    pub secret: &'a str,
+    /// Whether it was shown as a token, and may be nothing else (RFC 7628).
+    pub is_token: bool,
+    /// From where.
+    pub from: Option<IpAddr>,
+}
+
 /// What a door is made with.
 pub struct DoorOptions {
     /// Who is meant.
@@ -98,18 +112,18 @@ pub struct DoorOptions {
 
 /// The one way in for an owner.
 pub struct Door {
-    registry: Registry,
-    options: DoorOptions,
-    turns: Semaphore,
-    waiting: Semaphore,
+    pub(super) registry: Registry,
+    pub(super) options: DoorOptions,
+    turns: Turns,
+    pub(super) passes: Passes,
 }
 
 impl Door {
     /// A door to the accounts of `registry`.
     #[must_use]
     pub fn new(registry: Registry, options: DoorOptions) -> Arc<Self> {
-        let turns = Semaphore::new(options.parallel.max(1));
-        Arc::new(Self { registry, options, turns, waiting: Semaphore::new(WAITING_MAX) })
+        let turns = Turns::new(options.parallel);
+        Arc::new(Self { registry, options, turns, passes: Passes::default() })
     }
 
     /// The accounts that are open.
@@ -124,13 +138,19 @@ impl Door {
     /// [`LoginError`].
     pub async fn open(
         self: &Arc<Self>,
-        user: &str,
-        secret: &str,
-    ) -> Result<Arc<Account>, LoginError> {
-        let unlocked = self.unlock(user, secret, Scope::IMAP).await?;
+        shown: Shown<'_>,
+    ) -> Result<(Arc<Account>, Pass), LoginError> {
+        let unlocked = self.unlock(shown, Scope::IMAP).await?;
         let unlocked = self.upkeep(unlocked).await?;
-        let ingest = self.options.ingest;
-        Ok(self.registry.open(OpenKeys { keys: unlocked.into_keys(), ingest }).await?)
+        let pass = self.pass(&unlocked).await?;
+        let (id, digest) = (unlocked.account(), unlocked.locked().digest());
+        let account = self.open_unlocked(unlocked).await?;
+        if self.options.keystores.stored(id)? != digest {
+            // Keys were renewed while it was being opened, and nobody told it.
+            let keys = self.unlock(shown, Scope::IMAP).await?.into_keys();
+            self.registry.renew(OpenKeys { keys, ingest: self.options.ingest }).await;
+        }
+        Ok((account, pass))
     }
 
     /// Checks a secret for another use, such as submission, and opens nothing.
@@ -139,43 +159,120 @@ impl Door {
     /// [`LoginError`].
     pub async fn verify(
         self: &Arc<Self>,
-        user: &str,
-        secret: &str,
+        shown: Shown<'_>,
         scope: Scope,
-    ) -> Result<AccountId, LoginError> {
-        Ok(self.unlock(user, secret, scope).await?.account())
+    ) -> Result<(AccountId, Pass), LoginError> {
+        let unlocked = self.unlock(shown, scope).await?;
+        let pass = self.pass(&unlocked).await?;
+        Ok((unlocked.account(), pass))
+    }
+
+    /// Unlocks an account for a change of itself, also with its password. Whoever asks found it
+    /// by one of its addresses; from where does not count.
+    ///
+    /// # Errors
+    /// [`UnlockError`] or [`LoginError`].
+    pub async fn sudo(
+        self: &Arc<Self>,
+        account: AccountId,
+        secret: Zeroizing<String>,
+    ) -> Result<Result<Unlocked, UnlockError>, LoginError> {
+        let _turn = self.turns.take(None, code::kind_of(&secret).is_none()).await?;
+        let door = Arc::clone(self);
+        let unlock = move || {
+            let locked = door.options.keystores.locked(account)?;
+            Ok(locked.unlock(&door.attempt(&secret, Scope::SUDO, None, true)))
+        };
+        tokio::task::spawn_blocking(unlock).await.map_err(|_| LoginError::Failed)?
+    }
+
+    /// Opens the account that was unlocked for something else than mail.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open_unlocked(&self, unlocked: Unlocked) -> Result<Arc<Account>, OpenError> {
+        let ingest = self.options.ingest;
+        self.registry.open(OpenKeys { keys: unlocked.into_keys(), ingest }).await
+    }
+
+    /// Stores a change of unlockers. The sessions of those that went end; those that go on get
+    /// the account's present keys.
+    ///
+    /// # Errors
+    /// [`KeystoreError`]; then nothing has changed.
+    pub async fn change(&self, unlocked: Unlocked, changes: Changes) -> Result<(), KeystoreError> {
+        let account = unlocked.account();
+        self.options.keystores.commit(account, changes).await?;
+        self.passes.keep(account, |slot| {
+            unlocked.locked().slots().iter().any(|known| known.slot() == slot)
+        });
+        let ingest = self.options.ingest;
+        self.registry.renew(OpenKeys { keys: unlocked.into_keys(), ingest }).await;
+        Ok(())
     }
 
     async fn unlock(
         self: &Arc<Self>,
-        user: &str,
-        secret: &str,
+        shown: Shown<'_>,
         scope: Scope,
     ) -> Result<Unlocked, LoginError> {
-        let Ok(_place) = self.waiting.try_acquire() else { return Err(LoginError::Busy) };
-        let _turn = self.turns.acquire().await.map_err(|_| LoginError::Failed)?;
+        let Shown { user, secret, is_token, from } = shown;
+        let kind = code::kind_of(secret);
+        if is_token && kind != Some(SlotKind::Token) {
+            return Err(LoginError::Wrong);
+        }
+        let hashes = self.options.passwords && kind.is_none();
+        let _turn = self.turns.take(from, hashes).await?;
         let account = (self.options.resolve)(user).ok_or(LoginError::Wrong)?;
         let (door, secret) = (Arc::clone(self), Zeroizing::new(secret.to_owned()));
-        let unlock = move || door.unlock_blocking(account, &secret, scope);
+        let unlock = move || -> Result<Unlocked, LoginError> {
+            let locked = door.options.keystores.locked(account)?;
+            let passwords = door.options.passwords;
+            let unlocked = locked.unlock(&door.attempt(&secret, scope, from, passwords));
+            if unlocked.as_ref().err() == Some(&UnlockError::Network) {
+                tracing::warn!("an unlocker was shown from outside its networks");
+            }
+            Ok(unlocked?)
+        };
         tokio::task::spawn_blocking(unlock).await.map_err(|_| LoginError::Failed)?
     }
 
-    fn unlock_blocking(
-        &self,
-        account: AccountId,
-        secret: &str,
+    fn attempt<'a>(
+        &'a self,
+        secret: &'a str,
         scope: Scope,
-    ) -> Result<Unlocked, LoginError> {
-        let locked = self.options.keystores.locked(account)?;
-        Ok(locked.unlock(&Attempt {
+        from: Option<IpAddr>,
+        passwords: bool,
+    ) -> Attempt<'a> {
+        Attempt {
             secret,
             scope,
-            passwords: self.options.passwords,
+            from,
+            passwords,
             pepper: self.options.pepper.as_ref(),
             now: self.registry.services().clock.now(),
             // The keystore was compared with what the cell remembers of it.
-            remembered: locked.manifest().version,
-        })?)
+            remembered: 0,
+        }
+    }
+
+    /// A session's leave, and a note of the day. An unlocker that was taken away while it was
+    /// being tried opens nothing.
+    async fn pass(&self, unlocked: &Unlocked) -> Result<Pass, LoginError> {
+        let (account, slot) = (unlocked.account(), unlocked.slot());
+        let keystores = &self.options.keystores;
+        let pass = self.passes.issue(account, slot);
+        if keystores.stored(account)? != unlocked.locked().digest() {
+            let now = keystores.locked(account)?;
+            if !now.slots().iter().any(|known| known.slot() == slot) {
+                return Err(LoginError::Wrong);
+            }
+        }
+        let now = self.registry.services().clock.now();
+        if let Err(error) = keystores.note_use(unlocked, now).await {
+            tracing::error!(%error, "an unlocker's last use was not noted");
+        }
+        Ok(pass)
     }
 
     /// Makes the months ahead that are missing, so that arrival never needs a private key, and

@@ -1,9 +1,10 @@
 //! CAPABILITY, ENABLE, ID, NAMESPACE: what this server is and can.
 //!
 //! Invariant: what is listed here is implemented here.
-//! Refs: RFC 9051 §6.1.1, §6.3.1, §6.3.10; RFC 2971; RFC 7889.
+//! Refs: RFC 9051 §6.1.1, §6.3.1, §6.3.10; RFC 2971; RFC 7889; RFC 9208 §3.
 
 use imap_types::extensions::enable::CapabilityEnable;
+use proto::sasl::Mechanism;
 
 use super::reply::Reply;
 use super::session::Session;
@@ -13,11 +14,16 @@ impl Session<'_> {
     pub(super) fn capabilities(&self) -> String {
         let mut list = String::from("IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE");
         if self.account.is_none() {
-            list.push_str(" SASL-IR AUTH=PLAIN");
+            list.push_str(" SASL-IR");
+            for mechanism in Mechanism::ALL {
+                list.push_str(" AUTH=");
+                list.push_str(mechanism.name());
+            }
         }
         list.push_str(
             " IDLE NAMESPACE UIDPLUS UNSELECT MOVE CHILDREN ESEARCH SEARCHRES LIST-EXTENDED \
-             LIST-STATUS SPECIAL-USE STATUS=SIZE CONDSTORE BINARY",
+             LIST-STATUS SPECIAL-USE STATUS=SIZE CONDSTORE BINARY QUOTA QUOTA=RES-STORAGE \
+             QUOTA=RES-MESSAGE",
         );
         list.push_str(&format!(" APPENDLIMIT={}", self.context.limits.append_octets));
         list

@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
 use super::Limits;
-use crate::account::IN_TRANSIT_OCTETS;
+use crate::account::{IN_TRANSIT_OCTETS, Pass};
 
 /// Octets of a command that need no room of the account's.
 const SMALL_OCTETS: usize = 128 * 1024;
@@ -32,6 +32,8 @@ pub(super) enum Closed {
     Unframed(&'static str),
     /// The server goes down.
     Shutdown,
+    /// The unlocker that opened the account was taken away.
+    Revoked,
     /// Everything was said.
     Done,
 }
@@ -56,6 +58,7 @@ pub(super) struct Connection {
     append_octets: usize,
     after_login: Duration,
     shutdown: watch::Receiver<bool>,
+    pass: Option<Pass>,
 }
 
 impl Connection {
@@ -76,12 +79,14 @@ impl Connection {
             append_octets: limits.append_octets,
             after_login: limits.after_login,
             shutdown,
+            pass: None,
         }
     }
 
     /// From login on, more is allowed.
-    pub(super) fn logged_in(&mut self, room: &Arc<Semaphore>) {
+    pub(super) fn logged_in(&mut self, room: &Arc<Semaphore>, pass: Pass) {
         self.login_by = None;
+        self.pass = Some(pass);
         self.room = Some(Arc::clone(room));
         self.framer.set_limits(imap::Limits::after_login(self.append_octets));
         self.patience = self.after_login;
@@ -115,6 +120,9 @@ impl Connection {
     pub(super) async fn next_command(&mut self) -> Result<Incoming, Closed> {
         // The last command is done, and what came with it let go.
         self.taken = None;
+        if self.pass.as_ref().is_some_and(Pass::is_over) {
+            return Err(Closed::Revoked);
+        }
         loop {
             match self.framer.next_event() {
                 Ok(Some(Event::Frame(frame))) => return Ok(Incoming::Frame(frame)),
@@ -143,12 +151,19 @@ impl Connection {
     async fn fill(&mut self) -> Result<(), Closed> {
         let ends = Instant::now() + self.patience;
         let ends = self.login_by.map_or(ends, |login_by| ends.min(login_by));
-        let Self { stream, buffer, shutdown, .. } = self;
+        let Self { stream, buffer, shutdown, pass, .. } = self;
+        let ended = async {
+            match pass {
+                Some(pass) => pass.ended().await,
+                None => core::future::pending().await,
+            }
+        };
         let read = tokio::time::timeout_at(ends, stream.read(buffer));
         let count = tokio::select! {
             biased;
             // An error means the sender is gone, which is a shutdown too.
             _ = shutdown.wait_for(|down| *down) => return Err(Closed::Shutdown),
+            () = ended => return Err(Closed::Revoked),
             read = read => match read {
                 Err(_) => return Err(Closed::Silent),
                 Ok(Err(_) | Ok(0)) => return Err(Closed::Gone),

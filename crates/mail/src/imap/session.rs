@@ -4,6 +4,7 @@
 //! exactly one tagged reply, after the data it caused.
 //! Refs: RFC 9051 §3, §6, §7.1.
 
+use core::net::IpAddr;
 use std::sync::Arc;
 
 use imap_types::command::CommandBody;
@@ -21,6 +22,8 @@ use crate::mailbox::Name;
 pub(super) struct Session<'a> {
     pub(super) context: &'a Context,
     pub(super) connection: Connection,
+    /// From where the client comes, if that is known.
+    pub(super) from: Option<IpAddr>,
     pub(super) account: Option<Arc<Account>>,
     pub(super) selected: Option<Selected>,
     pub(super) rev2: bool,
@@ -44,10 +47,11 @@ enum After {
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(context: &'a Context, connection: Connection) -> Self {
+    pub(super) fn new(context: &'a Context, connection: Connection, from: Option<IpAddr>) -> Self {
         Self {
             context,
             connection,
+            from,
             account: None,
             selected: None,
             rev2: false,
@@ -68,6 +72,7 @@ impl<'a> Session<'a> {
         let last = match end {
             Err(Closed::Silent) => "* BYE [UNAVAILABLE] silent too long\r\n".to_owned(),
             Err(Closed::Shutdown) => "* BYE [UNAVAILABLE] the server goes down\r\n".to_owned(),
+            Err(Closed::Revoked) => "* BYE [EXPIRED] this password was taken away\r\n".to_owned(),
             Err(Closed::Unframed(why)) => format!("* BYE {why}\r\n"),
             Err(Closed::Gone | Closed::Done) | Ok(()) => String::new(),
         };
@@ -177,7 +182,7 @@ impl<'a> Session<'a> {
                 Ok(Reply::bad("already logged in"))
             }
             CommandBody::Login { username, password } => {
-                self.unlock(username.as_ref(), password.declassify().as_ref()).await
+                self.unlock(username.as_ref(), password.declassify().as_ref(), false).await
             }
             CommandBody::Authenticate { mechanism, initial_response } => {
                 let initial = initial_response.as_ref().map(|given| given.declassify().as_ref());
@@ -220,6 +225,8 @@ impl<'a> Session<'a> {
             CommandBody::Append { mailbox, flags, date, message } => {
                 Ok(self.append(&mailbox, &flags, date.as_ref(), message).await)
             }
+            CommandBody::GetQuota { root } => Ok(self.quota(&root)),
+            CommandBody::GetQuotaRoot { mailbox } => Ok(self.quota_root(&mailbox)),
             CommandBody::Idle => self.idle().await,
             command => {
                 if self.selected.is_none() {
@@ -259,7 +266,7 @@ impl<'a> Session<'a> {
             CommandBody::Move { sequence_set, mailbox, uid } => {
                 Ok(self.copy(&sequence_set, &mailbox, uid, true).await)
             }
-            // What the codec reads and this server does not do: SORT, THREAD, QUOTA, COMPRESS.
+            // What the codec reads and this server does not do: SORT, THREAD, SETQUOTA, COMPRESS.
             other => Ok(Reply::Bad(format!("{} is not known here", other.name()))),
         }
     }

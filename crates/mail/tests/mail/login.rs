@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use bailiwick_mail::account::Shown;
 use bailiwick_mail::mailbox::{FlagSet, Name};
 use seal::epoch::epoch_of;
 use vocab::Timestamp;
@@ -16,7 +17,10 @@ async fn of_logins_at_one_time_one_makes_the_months_and_what_any_of_them_writes_
     world.clock.0.store(NOW + YEARS, Ordering::Relaxed);
     let logins = (0..6).map(|_| {
         let (door, secret) = (world.door.clone(), world.secret.clone());
-        tokio::spawn(async move { door.open(USER, &secret).await.unwrap() })
+        tokio::spawn(async move {
+            let shown = Shown { user: USER, secret: &secret, is_token: false, from: None };
+            door.open(shown).await.unwrap().0
+        })
     });
     let mut accounts = Vec::new();
     for login in logins.collect::<Vec<_>>() {

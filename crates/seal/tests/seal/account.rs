@@ -3,6 +3,7 @@
 use seal::code;
 use seal::epoch::{EpochKeys, EpochRecord, RECORD_BYTES, begins};
 use seal::manifest::{EpochEntry, Manifest, ManifestError, SignedManifest, SlotEntry};
+use seal::note::Note;
 use seal::root::MasterKey;
 use seal::sign::SigningKey;
 use seal::slot::{Enrolment, PasswordCost, Scope, SlotError, SlotKind, SlotRecord, Unlocker};
@@ -37,6 +38,7 @@ fn enrol(
         scope: Scope::IMAP.and(Scope::SUBMIT),
         created: NOW,
         expires,
+        note: &Note::default(),
         cost: PasswordCost::FLOOR,
         identity: world.1.public(),
         master: world.0,
@@ -137,7 +139,7 @@ fn a_password_unlocks_at_no_less_than_the_floor_and_only_with_its_pepper() {
         assert_eq!(at(&wrong, NOW).err(), Some(UnlockError::Wrong));
     }
     // Lower numbers in the record, even in a manifest that lists it, are not obeyed.
-    for (place, value) in [(2454, 65_535u32), (2458, 2), (2454, 1 << 21), (2458, 17)] {
+    for (place, value) in [(2727, 65_535u32), (2731, 2), (2727, 1 << 21), (2731, 17)] {
         let mut bytes = slot.encode();
         bytes[place..place + 4].copy_from_slice(&value.to_be_bytes());
         let slot = SlotRecord::decode(&bytes).unwrap();
@@ -154,6 +156,7 @@ fn a_password_unlocks_at_no_less_than_the_floor_and_only_with_its_pepper() {
         scope: Scope::ALL,
         created: NOW,
         expires: None,
+        note: &Note::default(),
         cost: cheap,
         identity: world.identity.public(),
         master: &world.master,
@@ -195,8 +198,9 @@ fn an_altered_slot_is_unlisted_and_listing_it_does_not_help() {
     let world = world();
     let bytes = world.slot.encode();
     assert!(SlotRecord::decode(&bytes).unwrap() == world.slot);
-    // Scope, created, expires, the key's X25519 half, the pin, the box's capsule and text.
-    let places = [3, 20, 35, 1240, 1252, 1283, 1284, 2380, 2404, 2451];
+    // Scope, created, expires, the key's X25519 half, the pin, the box's capsule and text, and the
+    // note's salt, commitment and text.
+    let places = [3, 20, 35, 1240, 1252, 1283, 1284, 2380, 2404, 2451, 2452, 2480, 2508, 2724];
     for altered in flips(&bytes, &places) {
         let Ok(slot) = SlotRecord::decode(&altered) else { continue };
         assert_eq!(tampered(world.try_slot(&slot)), Check::Unlisted);
@@ -211,13 +215,15 @@ fn an_altered_slot_is_unlisted_and_listing_it_does_not_help() {
             "an altered slot opened"
         );
     }
-    for length in [0, 2, 36, 2452, 2453] {
+    for length in [0, 2, 36, 2452, 2724, 2725, 2726] {
         assert!(SlotRecord::decode(&bytes[..length]).is_err());
     }
     assert!(SlotRecord::decode(&[&bytes[..], &[0]].concat()).is_err());
-    let mut unknown = bytes.clone();
-    unknown[2] = 2;
-    assert!(SlotRecord::decode(&unknown).is_err());
+    for (place, octet) in [(2, 0), (2, 8), (3, 32), (2, 1), (2, 2), (2, 4)] {
+        let mut unknown = bytes.clone();
+        unknown[place] = octet;
+        assert!(SlotRecord::decode(&unknown).is_err(), "{place} {octet}");
+    }
 }
 
 #[test]
@@ -227,7 +233,7 @@ fn another_identity_cannot_take_over_a_slot() {
     let entropy = fixed("intruder");
     let master = MasterKey::generate(account(), &entropy);
     let identity = SigningKey::generate(&entropy).unwrap();
-    let rewrapped = world.slot.rewrap(&master, &entropy).unwrap();
+    let rewrapped = world.slot.rewrap(&Note::default(), &master, &entropy).unwrap();
     let signed = manifest(&master, &identity, &[&rewrapped]).sign(&identity).unwrap();
     let with = Unlocker::AppPassword(&world.app);
     let result = unlock(account(), &rewrapped, &signed, &with, NOW, 1);
@@ -262,7 +268,7 @@ fn after_a_new_master_key_the_old_slot_opens_nothing() {
     let world = world();
     let entropy = fixed("rotation");
     let next = world.master.next(&entropy).unwrap();
-    let kept = world.slot.rewrap(&next, &entropy).unwrap();
+    let kept = world.slot.rewrap(&Note::default(), &next, &entropy).unwrap();
     let signed = manifest(&next, &world.identity, &[&kept]);
     let signed = Manifest { version: 2, previous: Some(world.manifest.digest()), ..signed };
     let signed = signed.sign(&world.identity).unwrap();
@@ -347,4 +353,90 @@ fn an_epoch_record_opens_only_whole_and_in_its_place() {
     let other = EpochRecord::seal(&root, &other, begins(Epoch(323)), &entropy).unwrap().encode();
     let mixed = [&other[..1250], &bytes[1250..]].concat();
     assert!(EpochRecord::decode(&mixed).unwrap().open(&root).is_err());
+}
+
+#[test]
+fn a_program_enrols_its_key_without_showing_it_and_unlocks_alone() {
+    let world = world();
+    let (account, identity) = (account(), world.identity.public());
+    let secrets = (Secret::copied(&[7; 32]), Secret::copied(&[8; 64]));
+    let (salt, record) = ([9; 32], [10; 192]);
+    let token = code::token(&fixed("token"));
+    let unlockers = [
+        Unlocker::Device(&secrets.0),
+        Unlocker::Passkey { output: &secrets.0, salt: &salt },
+        Unlocker::Opaque { export: &secrets.1, record: &record },
+        Unlocker::Token(&token),
+    ];
+    let note = Note::new("laptop", &[]).unwrap();
+    for (with, id) in unlockers.iter().zip(1..) {
+        let (slot, cost) = (SlotId([id; 16]), PasswordCost::FLOOR);
+        // All that leaves the owner's program:
+        let public = with.public(account, slot, &identity, cost, &fixed("public")).unwrap();
+        let enrolment = Enrolment {
+            slot,
+            scope: Scope::ALL,
+            created: NOW,
+            expires: None,
+            note: &note,
+            cost,
+            identity,
+            master: &world.master,
+        };
+        let slot = SlotRecord::enrol_public(public, &enrolment, &fixed("enrol")).unwrap();
+        let slot = SlotRecord::decode(&slot.encode()).unwrap();
+        assert_eq!(slot.kind(), with.kind());
+        let listed = |m: &mut Manifest| {
+            m.slots = vec![SlotEntry { slot: slot.slot(), digest: slot.digest() }];
+        };
+        let signed = world.signed(listed).unwrap();
+        let unlocked = unlock(account, &slot, &signed, with, NOW, 1).unwrap();
+        assert!(unlocked.note.name() == "laptop");
+        for other in unlockers.iter().filter(|other| other.kind() != with.kind()) {
+            let result = unlock(account, &slot, &signed, other, NOW, 1);
+            assert_eq!(result.err(), Some(UnlockError::Wrong));
+        }
+        let other = (Secret::copied(&[17; 32]), Secret::copied(&[18; 64]));
+        for wrong in [
+            Unlocker::Device(&other.0),
+            Unlocker::Passkey { output: &other.0, salt: &salt },
+            Unlocker::Passkey { output: &secrets.0, salt: &[0; 32] },
+            Unlocker::Opaque { export: &other.1, record: &record },
+            Unlocker::Opaque { export: &secrets.1, record: &[0; 192] },
+            Unlocker::Token(&code::token(&fixed("another token"))),
+        ] {
+            let result = unlock(account, &slot, &signed, &wrong, NOW, 1);
+            assert_eq!(result.err(), Some(UnlockError::Wrong));
+        }
+    }
+}
+
+#[test]
+fn a_note_follows_its_slot_and_no_other() {
+    let world = world();
+    let entropy = fixed("note");
+    let root = world.master.root();
+    let note = Note::new("phone", &["192.0.2.0/24".parse().unwrap()]).unwrap();
+    let noted = world.slot.noted(&note, &world.master, &entropy).unwrap();
+    assert!(noted.note(account(), &root).unwrap() == note);
+    assert_eq!(noted.encode().len(), world.slot.encode().len());
+    // Not in the manifest yet; and put into another slot, it does not open.
+    assert_eq!(tampered(world.try_slot(&noted)), Check::Unlisted);
+    let other =
+        enrol((&world.master, &world.identity), &Unlocker::AppPassword(&world.app), 2, None);
+    let mut moved = other.unwrap().encode();
+    moved[2452..2725].copy_from_slice(&noted.encode()[2452..2725]);
+    let moved = SlotRecord::decode(&moved).unwrap();
+    assert!(moved.note(account(), &root).is_err());
+    let signed = world.signed(|m| {
+        m.slots = vec![SlotEntry { slot: moved.slot(), digest: moved.digest() }];
+    });
+    let with = Unlocker::AppPassword(&world.app);
+    let result = unlock(account(), &moved, &signed.unwrap(), &with, NOW, 1);
+    assert_eq!(tampered(result), Check::Note);
+    // A new master key takes it along.
+    let next = world.master.next(&entropy).unwrap();
+    let kept = noted.rewrap(&note, &next, &entropy).unwrap();
+    assert!(kept.note(account(), &root).is_err());
+    assert!(kept.note(account(), &next.root()).unwrap() == note);
 }

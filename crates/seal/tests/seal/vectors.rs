@@ -13,6 +13,7 @@ use seal::holder::{Holder, HolderKey};
 use seal::hseal::{self, SecretKey};
 use seal::letter::{Chain, LetterSealer, open_head};
 use seal::manifest::{EpochEntry, Manifest, SignedManifest, SlotEntry};
+use seal::note::Note;
 use seal::root::MasterKey;
 use seal::row::RowKeys;
 use seal::run::Run;
@@ -110,12 +111,18 @@ fn account() -> Value {
     let pepper = Secret::copied(&[0x0d; 32]);
     let (app, recovery) = (code::app_password(&entropy), code::recovery_code(&entropy));
     let password = "Ångström\u{2003}horse";
+    let networks = ["192.0.2.0/24", "2001:db8::/32"].map(|text| text.parse().unwrap());
+    let note = Note::new("Büro", &networks).unwrap();
+    let (key, export) = (Secret::copied(&[0x0e; 32]), Secret::copied(&[0x0f; 64]));
+    let (salt, registration) = ([0x10; 32], [0x11; 192]);
+    let token = code::token(&entropy);
     let enrol = |with: &Unlocker<'_>, slot: u8| {
         let enrolment = Enrolment {
             slot: SlotId([slot; 16]),
             scope: Scope::ALL,
             created: NOW,
             expires: Some(Timestamp(NOW.0 * 2)),
+            note: &note,
             cost: PasswordCost::FLOOR,
             identity: identity.public(),
             master: &master,
@@ -126,6 +133,10 @@ fn account() -> Value {
         enrol(&Unlocker::Password { text: password, pepper: Some(&pepper) }, 1),
         enrol(&Unlocker::AppPassword(&app), 2),
         enrol(&Unlocker::Recovery(&recovery), 3),
+        enrol(&Unlocker::Opaque { export: &export, record: &registration }, 4),
+        enrol(&Unlocker::Passkey { output: &key, salt: &salt }, 5),
+        enrol(&Unlocker::Device(&key), 6),
+        enrol(&Unlocker::Token(&token), 7),
     ];
     let epoch = epoch_json();
     let record = EpochRecord::seal(&master.root(), &epoch_keys(&epoch), NOW, &entropy).unwrap();
@@ -148,6 +159,8 @@ fn account() -> Value {
     json!({
         "names": names(), "mrk": hex(&mrk[0]), "generation": 1, "identity": hex(&id[0]),
         "password": password, "pepper": hex(pepper.expose()), "app_password": app.as_str(),
+        "export_key": hex(export.expose()), "prf_output": hex(key.expose()),
+        "device_key": hex(key.expose()), "token": token.as_str(), "note": note.name(),
         "recovery_code": recovery.as_str(),
         "slots": slots.iter().map(|slot| hex(&slot.encode())).collect::<Vec<_>>(),
         "epoch": epoch, "epoch_record": hex(&record.encode()), "manifest": hex(manifest.as_bytes()),
@@ -305,15 +318,22 @@ fn the_published_account_unlocks_with_each_of_its_secrets() {
     let manifest = SignedManifest::decode(&octets(&v, "manifest")).unwrap();
     let pepper = secret(&v, "pepper");
     let text = |field: &str| v[field].as_str().unwrap();
+    let (output, device) = (secret(&v, "prf_output"), secret(&v, "device_key"));
+    let export = Secret::copied(&octets(&v, "export_key").try_into().unwrap());
     let secrets = [
         // A composed Å and a plain space: the same password once prepared.
         Unlocker::Password { text: "A\u{30a}ngstro\u{308}m horse", pepper: Some(&pepper) },
         Unlocker::AppPassword(text("app_password")),
         Unlocker::Recovery(text("recovery_code")),
+        Unlocker::Opaque { export: &export, record: &[0x11; 192] },
+        Unlocker::Passkey { output: &output, salt: &[0x10; 32] },
+        Unlocker::Device(&device),
+        Unlocker::Token(text("token")),
     ];
     for (with, slot) in secrets.iter().zip(v["slots"].as_array().unwrap()) {
         let slot = SlotRecord::decode(&unhex(slot.as_str().unwrap())).unwrap();
         let unlocked = unlock(ACCOUNT, &slot, &manifest, with, NOW, 1).unwrap();
+        assert_eq!(unlocked.note.name(), text("note"));
         let record = EpochRecord::decode(&octets(&v, "epoch_record")).unwrap();
         assert!(manifest.manifest().epochs[0].describes(&record));
         let keys = record.open(&unlocked.root).unwrap();

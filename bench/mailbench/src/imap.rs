@@ -18,6 +18,14 @@ pub(crate) struct Answer {
     lines: Vec<String>,
 }
 
+impl Answer {
+    /// How many numbers an answer to SEARCH has.
+    pub(crate) fn found(&self) -> usize {
+        let numbers = self.lines.iter().find_map(|line| line.strip_prefix("* SEARCH"));
+        numbers.map_or(0, |numbers| numbers.split_ascii_whitespace().count())
+    }
+}
+
 /// One session, logged in.
 pub(crate) struct Imap {
     pub(crate) connection: Connection,

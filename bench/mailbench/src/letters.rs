@@ -68,6 +68,11 @@ impl Letters {
         Self { words, likely: likely.collect(), seed, octets }
     }
 
+    /// A word, the more frequent the lower its number (below 8000).
+    pub(crate) fn vocabulary(&self, number: usize) -> &str {
+        &self.words[number]
+    }
+
     fn word(&self, dice: &mut Dice) -> &str {
         &self.words[self.likely[dice.below(self.likely.len())]]
     }

@@ -25,6 +25,7 @@ const USAGE: &str = "usage: mailbench PHASE --name value …
   list     --imap HOST:PORT --users FILE --user U --pids P,… [--items (FLAGS ENVELOPE)]
   bodies   --imap HOST:PORT --users FILE --user U --pids P,… --messages N [--first 1] [--single]
   logins   --imap HOST:PORT --users FILE --pids P,… [--sessions 8] [--messages 400]
+  search   --imap HOST:PORT --users FILE --user U --pids P,… [--settle SECONDS]
 FILE has a line `address:password` per user. IMAP is TLS from the first octet.
 P are the processes whose time, with that of all their descendants, is the server's.";
 
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         "list" => phases::list::run(&arguments),
         "bodies" => phases::bodies::run(&arguments),
         "logins" => phases::logins::run(&arguments),
+        "search" => phases::search::run(&arguments),
         _ => anyhow::bail!("{USAGE}"),
     });
     match outcome {

@@ -7,3 +7,4 @@ pub(crate) mod deliver;
 pub(crate) mod fill;
 pub(crate) mod list;
 pub(crate) mod logins;
+pub(crate) mod search;

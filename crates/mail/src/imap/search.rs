@@ -1,7 +1,7 @@
 //! SEARCH.
 //!
-//! Every key is first asked of what is in memory; only messages it cannot decide are opened,
-//! on a blocking thread.
+//! Every key is first asked of what is in memory and in the search index; only messages these
+//! cannot decide are opened, on a blocking thread.
 //!
 //! Invariant: the work is bounded by the messages and the keys; no octet of a message leaves
 //! this file.
@@ -13,14 +13,18 @@ use imap_types::core::{AString, Charset};
 use imap_types::datetime::NaiveDate;
 use imap_types::search::SearchKey;
 use proto::imap::{ReturnOption, write};
-use proto::message::{self, EnvelopeAddress};
+use proto::message;
 
 use super::reply::Reply;
 use super::selected::Selected;
 use super::session::{Session, octets};
 use super::set;
-use crate::account::{Account, Content, ReadBodyError};
+use crate::account::{Account, ReadBodyError};
 use crate::mailbox::{Flags, Message, State};
+use crate::search::index::{Answer, Index};
+use crate::search::segment::SegmentError;
+use crate::search::term::Pieces;
+use crate::search::text::{Places, Texts, is_trace};
 
 const DAY_SECONDS: i64 = 86_400;
 /// Search keys in one command.
@@ -41,22 +45,31 @@ enum Key {
     Arrived(i64, i64),
     /// The Date field likewise.
     Sent(i64, i64),
-    Text(Place, String),
+    Text(Text),
     Not(Box<Self>),
     And(Vec<Self>),
     Or(Box<Self>, Box<Self>),
 }
 
-/// Where a text is looked for.
-enum Place {
-    From,
-    To,
-    Cc,
-    Bcc,
-    Subject,
-    Header(Vec<u8>),
-    Body,
-    Text,
+/// A text to be looked for.
+struct Text {
+    places: Places,
+    /// The field it is looked for in, if only in one.
+    field: Option<Vec<u8>>,
+    what: String,
+    /// What the index says of it.
+    answer: Option<Answer>,
+}
+
+/// What a key is asked of.
+struct Asked<'a> {
+    /// The place in the session's mailbox.
+    place: usize,
+    message: &'a Message,
+    recent: bool,
+    index: &'a Index,
+    /// Its letter's number in the index, if it is there.
+    number: Option<u32>,
 }
 
 /// What was found.
@@ -270,14 +283,16 @@ impl Build<'_> {
             SearchKey::SentBefore(date) => Ok(Key::Sent(i64::MIN, day(date))),
             SearchKey::SentOn(date) => Ok(Key::Sent(day(date), day(date) + 1)),
             SearchKey::SentSince(date) => Ok(Key::Sent(day(date), i64::MAX)),
-            SearchKey::From(what) => text(Place::From, what),
-            SearchKey::To(what) => text(Place::To, what),
-            SearchKey::Cc(what) => text(Place::Cc, what),
-            SearchKey::Bcc(what) => text(Place::Bcc, what),
-            SearchKey::Subject(what) => text(Place::Subject, what),
-            SearchKey::Body(what) => text(Place::Body, what),
-            SearchKey::Text(what) => text(Place::Text, what),
-            SearchKey::Header(name, what) => text(Place::Header(octets(name).to_vec()), what),
+            SearchKey::From(what) => text(Places::FROM, None, what),
+            SearchKey::To(what) => text(Places::TO, None, what),
+            SearchKey::Cc(what) => text(Places::CC, None, what),
+            SearchKey::Bcc(what) => text(Places::BCC, None, what),
+            SearchKey::Subject(what) => text(Places::SUBJECT, None, what),
+            SearchKey::Body(what) => text(Places::BODY, None, what),
+            SearchKey::Text(what) => text(Places::TEXT, None, what),
+            SearchKey::Header(name, what) => {
+                text(Places::HEADER, Some(octets(name).to_vec()), what)
+            }
             SearchKey::ModSequence { modseq, .. } => {
                 *self.conditional = true;
                 Ok(Key::ModSeq(*modseq))
@@ -300,21 +315,23 @@ fn day(date: &NaiveDate) -> i64 {
     midnight.map_or(0, |midnight| midnight.and_utc().timestamp().div_euclid(DAY_SECONDS))
 }
 
-fn text(place: Place, what: &AString<'_>) -> Result<Key, Reply> {
+fn text(places: Places, field: Option<Vec<u8>>, what: &AString<'_>) -> Result<Key, Reply> {
     let Ok(what) = core::str::from_utf8(octets(what)) else {
         return Err(Reply::no("[BADCHARSET (UTF-8)] not UTF-8"));
     };
-    if what.is_empty() && !matches!(place, Place::Header(_)) {
+    if what.is_empty() && field.is_none() {
         return Ok(Key::All);
     }
-    Ok(Key::Text(place, message::for_search(what)))
+    let what = message::for_search(what);
+    Ok(Key::Text(Text { places, field, what, answer: None }))
 }
 
-/// A message the memory could not decide on.
+/// A message that has to be opened.
 struct Undecided {
     place: usize,
     message: Message,
     recent: bool,
+    number: Option<u32>,
 }
 
 async fn find(
@@ -323,18 +340,25 @@ async fn find(
     key: Key,
 ) -> Result<Found, ReadBodyError> {
     let mut found = Found { hits: Vec::new(), is_behind: true };
+    let (key, index) = answered(account, key).await?;
     let mut undecided = Vec::new();
     {
         let state = account.state().map_err(|_| ReadBodyError::Failed)?;
         let Some(held) = state.mailbox(selected.row) else { return Ok(found) };
         found.is_behind = selected.is_behind(held);
+        let mut near = 0;
         for (place, uid) in selected.uids.iter().enumerate() {
             let Some(message) = held.message(*uid) else { continue };
             let recent = selected.is_recent(*uid);
-            match key.in_memory(place, message, recent) {
+            let number = index.number(message.letter_row, &mut near);
+            let asked = Asked { place, message, recent, index: &index, number };
+            match key.in_memory(&asked) {
                 Some(true) => found.hits.push((place, message.modseq)),
                 Some(false) => {}
-                None => undecided.push(Undecided { place, message: message.clone(), recent }),
+                None => {
+                    let message = message.clone();
+                    undecided.push(Undecided { place, message, recent, number });
+                }
             }
         }
     }
@@ -342,23 +366,59 @@ async fn find(
         return Ok(found);
     }
     let account = Arc::clone(account);
-    let opened = tokio::task::spawn_blocking(move || open_and_ask(&account, &key, &undecided));
-    let opened = opened.await.map_err(|_| ReadBodyError::Failed)??;
+    let open = move || open_and_ask(&account, &key, &index, &undecided);
+    let opened = tokio::task::spawn_blocking(open).await.map_err(|_| ReadBodyError::Failed)??;
     found.hits.extend(opened.hits);
     found.hits.sort_unstable();
     found.is_behind |= opened.is_behind;
     Ok(found)
 }
 
+/// The key with what the index says of its texts, and that index.
+async fn answered(
+    account: &Arc<Account>,
+    mut key: Key,
+) -> Result<(Key, Arc<Index>), ReadBodyError> {
+    let mut texts = Vec::new();
+    key.texts(&mut texts);
+    if texts.is_empty() {
+        return Ok((key, Arc::default()));
+    }
+    let account = Arc::clone(account);
+    let ask = move || {
+        let index = ask_index(&account, &mut key);
+        (key, index)
+    };
+    tokio::task::spawn_blocking(ask).await.map_err(|_| ReadBodyError::Failed)
+}
+
+/// Asks the index of every text of a key; gives the index that answered.
+fn ask_index(account: &Account, key: &mut Key) -> Arc<Index> {
+    let mut texts = Vec::new();
+    key.texts(&mut texts);
+    loop {
+        let index = account.index();
+        let asked = texts.iter_mut().try_for_each(|text| text.ask(&index));
+        match asked {
+            Ok(()) => return index,
+            // Without an index every message is opened.
+            Err((_, SegmentError::Failed)) => return Arc::default(),
+            // Replaced meanwhile, or left out from now on: the others are asked again.
+            Err((row, error)) => account.leave_out(row, error),
+        }
+    }
+}
+
 fn open_and_ask(
     account: &Account,
     key: &Key,
+    index: &Index,
     undecided: &[Undecided],
 ) -> Result<Found, ReadBodyError> {
     let mut found = Found { hits: Vec::new(), is_behind: false };
-    for Undecided { place, message, recent } in undecided {
+    for Undecided { place, message, recent, number } in undecided {
         let mut texts = match account.content(message.row) {
-            Ok(content) => Texts { content, body: None, header: None },
+            Ok(content) => Texts::of(content),
             // Expunged meanwhile: it does not match.
             Err(ReadBodyError::Gone) => {
                 found.is_behind = true;
@@ -366,23 +426,78 @@ fn open_and_ask(
             }
             Err(ReadBodyError::Failed) => return Err(ReadBodyError::Failed),
         };
-        if key.opened(*place, message, *recent, &mut texts)? {
-            found.hits.push((*place, message.modseq));
+        let (place, recent, number) = (*place, *recent, *number);
+        if key.opened(&Asked { place, message, recent, index, number }, &mut texts)? {
+            found.hits.push((place, message.modseq));
         }
     }
     Ok(found)
 }
 
+impl Text {
+    /// What the index is asked: fields that it does not know, and whether one is there, it is not.
+    fn pieces(&self) -> Option<Pieces> {
+        let Some(field) = &self.field else { return Some(Pieces::of(&self.what)) };
+        if is_trace(field) || self.what.is_empty() {
+            return None;
+        }
+        // Of another field it may be just as well.
+        Some(Pieces { exact: false, ..Pieces::of(&self.what) })
+    }
+
+    fn ask(&mut self, index: &Index) -> Result<(), (u64, SegmentError)> {
+        self.answer = match self.pieces() {
+            Some(pieces) => index.ask(&pieces, self.places)?,
+            None => None,
+        };
+        Ok(())
+    }
+
+    fn in_index(&self, asked: &Asked<'_>) -> Option<bool> {
+        asked.index.says(self.answer.as_ref()?, asked.number?)
+    }
+
+    fn opened(&self, texts: &mut Texts) -> Result<bool, ReadBodyError> {
+        match &self.field {
+            Some(field) => texts.field_contains(field, &self.what),
+            None => texts.contain(self.places, &self.what),
+        }
+    }
+}
+
 impl Key {
-    /// The answer, if the memory has it.
-    fn in_memory(&self, place: usize, message: &Message, recent: bool) -> Option<bool> {
+    /// Adds every text there is in it.
+    fn texts<'k>(&'k mut self, found: &mut Vec<&'k mut Text>) {
         match self {
-            Self::Text(..) => None,
-            Self::Not(key) => key.in_memory(place, message, recent).map(|answer| !answer),
+            Self::Text(text) => found.push(text),
+            Self::Not(key) => key.texts(found),
+            Self::And(keys) => keys.iter_mut().for_each(|key| key.texts(found)),
+            Self::Or(one, other) => {
+                one.texts(found);
+                other.texts(found);
+            }
+            Self::All
+            | Self::Places(_)
+            | Self::Recent
+            | Self::Flag(_)
+            | Self::Keyword(_)
+            | Self::ModSeq(_)
+            | Self::Larger(_)
+            | Self::Smaller(_)
+            | Self::Arrived(..)
+            | Self::Sent(..) => {}
+        }
+    }
+
+    /// The answer, if the memory or the index has it.
+    fn in_memory(&self, asked: &Asked<'_>) -> Option<bool> {
+        match self {
+            Self::Text(text) => text.in_index(asked),
+            Self::Not(key) => key.in_memory(asked).map(|answer| !answer),
             Self::And(keys) => {
                 let mut all = Some(true);
                 for key in keys {
-                    match key.in_memory(place, message, recent) {
+                    match key.in_memory(asked) {
                         Some(false) => return Some(false),
                         Some(true) => {}
                         None => all = None,
@@ -391,7 +506,7 @@ impl Key {
                 all
             }
             Self::Or(one, other) => {
-                let answers = [one, other].map(|key| key.in_memory(place, message, recent));
+                let answers = [one, other].map(|key| key.in_memory(asked));
                 match answers {
                     [Some(true), _] | [_, Some(true)] => Some(true),
                     [Some(false), Some(false)] => Some(false),
@@ -407,16 +522,17 @@ impl Key {
             | Self::Larger(_)
             | Self::Smaller(_)
             | Self::Arrived(..)
-            | Self::Sent(..) => Some(self.plain(place, message, recent)),
+            | Self::Sent(..) => Some(self.plain(asked)),
         }
     }
 
     /// Keys that ask nothing of the message's text.
-    fn plain(&self, place: usize, message: &Message, recent: bool) -> bool {
+    fn plain(&self, asked: &Asked<'_>) -> bool {
+        let message = asked.message;
         match self {
             Self::All => true,
-            Self::Places(places) => places.binary_search(&place).is_ok(),
-            Self::Recent => recent,
+            Self::Places(places) => places.binary_search(&asked.place).is_ok(),
+            Self::Recent => asked.recent,
             Self::Flag(flag) => message.flags.has(*flag),
             Self::Keyword(number) => number.is_some_and(|it| message.keywords.contains(&it)),
             Self::ModSeq(modseq) => message.modseq >= *modseq,
@@ -436,29 +552,22 @@ impl Key {
         }
     }
 
-    fn opened(
-        &self,
-        place: usize,
-        message: &Message,
-        recent: bool,
-        texts: &mut Texts,
-    ) -> Result<bool, ReadBodyError> {
-        if let Some(answer) = self.in_memory(place, message, recent) {
+    fn opened(&self, asked: &Asked<'_>, texts: &mut Texts) -> Result<bool, ReadBodyError> {
+        if let Some(answer) = self.in_memory(asked) {
             return Ok(answer);
         }
         match self {
-            Self::Not(key) => Ok(!key.opened(place, message, recent, texts)?),
+            Self::Not(key) => Ok(!key.opened(asked, texts)?),
             Self::And(keys) => {
                 for key in keys {
-                    if !key.opened(place, message, recent, texts)? {
+                    if !key.opened(asked, texts)? {
                         return Ok(false);
                     }
                 }
                 Ok(true)
             }
-            Self::Or(one, other) => Ok(one.opened(place, message, recent, texts)?
-                || other.opened(place, message, recent, texts)?),
-            Self::Text(place, what) => texts.contain(place, what),
+            Self::Or(one, other) => Ok(one.opened(asked, texts)? || other.opened(asked, texts)?),
+            Self::Text(text) => text.opened(texts),
             Self::All
             | Self::Places(_)
             | Self::Recent
@@ -468,78 +577,7 @@ impl Key {
             | Self::Larger(_)
             | Self::Smaller(_)
             | Self::Arrived(..)
-            | Self::Sent(..) => Ok(self.plain(place, message, recent)),
+            | Self::Sent(..) => Ok(self.plain(asked)),
         }
     }
-}
-
-/// One message's texts as they are searched, read when first needed.
-struct Texts {
-    content: Content,
-    body: Option<String>,
-    header: Option<Vec<u8>>,
-}
-
-impl Texts {
-    fn contain(&mut self, place: &Place, what: &str) -> Result<bool, ReadBodyError> {
-        let envelope = &self.content.view.envelope;
-        match place {
-            Place::From => Ok(in_addresses(&envelope.from, what)),
-            Place::To => Ok(in_addresses(&envelope.to, what)),
-            Place::Cc => Ok(in_addresses(&envelope.cc, what)),
-            Place::Bcc => Ok(in_addresses(&envelope.bcc, what)),
-            Place::Subject => Ok(message::for_search(&self.content.view.subject).contains(what)),
-            Place::Header(name) => {
-                let name = name.clone();
-                let fields = message::Fields::new(self.header()?);
-                // RFC 9051 §6.4.4: an empty string asks whether the field is there.
-                let holds = |field: message::Field<'_>| {
-                    field.is(&name)
-                        && message::for_search(&message::decode_header_text(field.value))
-                            .contains(what)
-                };
-                Ok(fields.into_iter().any(holds))
-            }
-            Place::Body => Ok(self.body()?.contains(what)),
-            Place::Text => {
-                let header = message::for_search(&message::decode_header_text(self.header()?));
-                Ok(header.contains(what) || self.body()?.contains(what))
-            }
-        }
-    }
-
-    fn header(&mut self) -> Result<&[u8], ReadBodyError> {
-        if self.header.is_none() {
-            let span = self.content.view.root().map(|root| root.header).unwrap_or_default();
-            self.header = Some(self.content.read(span.start..span.end())?);
-        }
-        Ok(self.header.as_deref().unwrap_or_default())
-    }
-
-    /// All text parts, decoded.
-    fn body(&mut self) -> Result<&str, ReadBodyError> {
-        if self.body.is_none() {
-            let whole = self.content.whole()?;
-            let mut text = String::new();
-            for part in self.content.view.parts.iter().filter(|part| part.is_text()) {
-                text.push_str(&message::for_search(&part.decoded_text(&whole)));
-                text.push('\n');
-            }
-            self.body = Some(text);
-        }
-        Ok(self.body.as_deref().unwrap_or_default())
-    }
-}
-
-fn in_addresses(addresses: &[EnvelopeAddress], what: &str) -> bool {
-    let lossy = |octets: &Option<Vec<u8>>| {
-        octets.as_deref().map(|octets| message::for_search(&String::from_utf8_lossy(octets)))
-    };
-    addresses.iter().any(|address| {
-        let name = address.name.as_deref().map(message::decode_header_text).unwrap_or_default();
-        let mailbox = lossy(&address.mailbox).unwrap_or_default();
-        let host = lossy(&address.host).unwrap_or_default();
-        let shown = format!("{} <{mailbox}@{host}>", message::for_search(&name));
-        shown.contains(what)
-    })
 }

@@ -4,8 +4,8 @@
 //! connections, opened when first named. In what is expected `…` stands for any text and
 //! `$NAME` for a value of the world. `C: … {*}` is a literal of the `C| ` lines that follow,
 //! sent when the server gives leave. `@deliver` delivers the `M| ` lines that follow,
-//! `@messages MAILBOX COUNT` waits until that many are there, `@shutdown` and `@restart` say
-//! what they do. Runs against this server's code; a driver for another server needs only
+//! `@messages MAILBOX COUNT` waits until that many are there, `@quota OCTETS MESSAGES` is for
+//! connections after it, `@index`, `@shutdown` and `@restart` say what they do. Runs against this server's code; a driver for another server needs only
 //! `C:` and `S:`.
 #![expect(
     clippy::unwrap_used,
@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bailiwick_mail::mailbox::Name;
+use bailiwick_mail::quota::Quota;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
 use crate::world::World;
@@ -33,7 +34,7 @@ impl Peer {
     fn connect(world: &World) -> Self {
         let (client, server) = tokio::io::duplex(1 << 16);
         let context = world.context();
-        tokio::spawn(async move { bailiwick_mail::imap::serve(server, &context).await });
+        tokio::spawn(async move { bailiwick_mail::imap::serve(server, None, &context).await });
         Self { stream: client, unread: Vec::new() }
     }
 
@@ -141,6 +142,12 @@ pub(crate) async fn run_in(mut world: World, script: &str) {
         } else if let Some(wanted) = line.strip_prefix("@messages ") {
             let (mailbox, count) = wanted.rsplit_once(' ').unwrap();
             wait_for(&world, mailbox, count.parse().unwrap()).await;
+        } else if line == "@index" {
+            world.open().await.index_now().await.unwrap();
+        } else if let Some(wanted) = line.strip_prefix("@quota ") {
+            let (octets, messages) = wanted.split_once(' ').unwrap();
+            let (octets, messages) = (octets.parse().ok(), messages.parse().ok());
+            world.quota = Quota { octets, messages };
         } else if line == "@shutdown" {
             world.down.send_replace(true);
         } else if line == "@restart" {

@@ -21,12 +21,17 @@ pub(crate) enum Command {
     /// Write a new cell's configuration and keys.
     Init(Init),
     /// Run the cell until it is told to stop (SIGTERM or SIGINT).
-    Serve(ConfigArgs),
+    Serve(Serve),
     /// Say whether the configuration can be served from, and if not, which line and what to do;
     /// and print what peers and DNS need to know of the cell.
     Check(Check),
     /// Accounts, addresses, the cell and its log, on a running cell.
     Admin(Admin),
+    /// Backups, without a running cell and without a key.
+    #[command(subcommand)]
+    Backup(BackupCommand),
+    /// Make a cell's data directory from a backup, without a running cell and without a key.
+    Restore(Restore),
     /// Demands: what the desk's staff do, each with their own key.
     Desk(crate::staff::cli::Desk),
 }
@@ -36,6 +41,45 @@ pub(crate) struct ConfigArgs {
     /// The cell's configuration.
     #[arg(long, default_value = "bailiwick.toml")]
     pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Serve from a restored backup, knowing that what came after it is lost and that unlockers
+    /// revoked since open again. The log will say that the cell was restored.
+    #[arg(long)]
+    pub(crate) accept_restored: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BackupCommand {
+    /// Check every point of a backup: checksums, order, that nothing is missing. The exit status
+    /// says whether all is well.
+    Check {
+        /// The backup's folder.
+        dir: PathBuf,
+        /// Print as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// The backup's folder.
+    #[arg(long)]
+    pub(crate) from: PathBuf,
+    /// The data directory to make; empty or not there.
+    #[arg(long)]
+    pub(crate) to: PathBuf,
+    /// Which point. Default: the newest.
+    #[arg(long)]
+    pub(crate) point: Option<u64>,
+    /// Print as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -61,6 +105,10 @@ pub(crate) struct Init {
     /// The folder to write into; made if it is not there.
     #[arg(long, default_value = ".")]
     pub(crate) dir: PathBuf,
+    /// Whose account gets letters to `postmaster` and `abuse`. Default: `postmaster` at the first
+    /// domain.
+    #[arg(long)]
+    pub(crate) postmaster: Option<String>,
     /// The legal entity that answers for the cell. Default: the cell's name.
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) entity: String,
@@ -91,12 +139,13 @@ pub(crate) struct Admin {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AdminCommand {
-    /// Make, list and describe accounts.
+    /// Accounts: make, list, describe, check and delete; passwords, recovery codes, quotas.
     #[command(subcommand)]
     Account(AccountCommand),
-    /// Add and revoke app passwords, with the owner's secret on standard input.
+    /// What unlocks an account: list, add, name, revoke, with its owner's password or recovery
+    /// code on standard input.
     #[command(subcommand)]
-    AppPassword(AppPasswordCommand),
+    Unlocker(UnlockerCommand),
     /// Further addresses of an account.
     #[command(subcommand)]
     Alias(AliasCommand),
@@ -110,6 +159,29 @@ pub(crate) enum AdminCommand {
     /// Outbound letters: how many and since when, never from or to whom.
     #[command(subcommand)]
     Queue(QueueCommand),
+    /// The store's files.
+    #[command(subcommand)]
+    Store(StoreCommand),
+    /// Back the running cell up, sealed as it is, into a folder: what the folder lacks since the
+    /// last time. The configuration and the cell's keys are not in it.
+    Backup {
+        /// The folder; made if it is not there. Best on another disk.
+        dir: PathBuf,
+        /// How many backups the folder keeps, the newest.
+        #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+        keep: u32,
+    },
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Read every record, compare index and journal, count; without a key, on the running cell or,
+    /// if none runs, in its folder. The exit status says whether all is well.
+    Check {
+        /// Make the index anew if that mends what is wrong. The cell must not run.
+        #[arg(long)]
+        repair: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -170,6 +242,60 @@ pub(crate) enum AccountCommand {
         /// One of the account's addresses.
         address: String,
     },
+    /// Delete an account for ever: its keys first, then every record, then the space on the disk.
+    /// Its addresses lead nowhere, and are nobody else's for half a year. What the law has
+    /// preserved stays as it is. Standard input: the owner's password or recovery code.
+    Delete {
+        /// One of the account's addresses; or the identifier, as `account list` prints it, of an
+        /// account that was begun and never got its address, for which no secret is asked.
+        which: String,
+    },
+    /// Set a password, or put another in the place of the old one. Standard input, on two lines:
+    /// the owner's password or recovery code, and the new password.
+    Password {
+        /// One of the account's addresses.
+        address: String,
+        /// Somebody else may know the old one: new keys, so that it opens nothing from now on, in
+        /// an old copy of the store either.
+        #[arg(long)]
+        suspect: bool,
+    },
+    /// Make a new recovery code in the place of the old one, and print it once. Standard input: the
+    /// owner's password or recovery code.
+    Recovery {
+        /// One of the account's addresses.
+        address: String,
+        /// Somebody else may know the old one: new keys, as with a password.
+        #[arg(long)]
+        suspect: bool,
+    },
+    /// Look through an account: open every row and the ends of every letter, and say what is
+    /// missing, altered or old. Standard input: the owner's password or recovery code.
+    Check {
+        /// One of the account's addresses.
+        address: String,
+        /// Go on with the rows that are there although some were altered, removed or put back;
+        /// mail programs then say so no more.
+        #[arg(long)]
+        accept: bool,
+    },
+    /// What an account holds and may hold; with an option, another quota for it.
+    Quota {
+        /// One of the account's addresses.
+        address: String,
+        /// Octets it may hold on disk. With this or `--messages`, what is not given has no limit.
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+        octets: Option<u64>,
+        /// Messages it may hold.
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+        messages: Option<u64>,
+        /// No limit.
+        #[arg(long, conflicts_with_all = ["octets", "messages", "usual"])]
+        unlimited: bool,
+        /// What [limits] in the configuration says for all accounts.
+        #[arg(long, conflicts_with_all = ["octets", "messages"])]
+        usual: bool,
+    },
     /// What is kept about an account, who can open it and for how long: the record map.
     Map {
         /// One of the account's addresses.
@@ -178,24 +304,63 @@ pub(crate) enum AccountCommand {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum AppPasswordCommand {
-    /// Add an app password and print it once. Standard input: the owner's password or recovery
-    /// code.
-    Add {
+pub(crate) enum UnlockerCommand {
+    /// Every unlocker: its slot, its name, since when, until when, and the day it last served.
+    /// Standard input: the owner's password or recovery code.
+    List {
         /// One of the account's addresses.
         address: String,
-        /// What it may be used for.
-        #[arg(long, value_enum, value_delimiter = ',', default_values = ["imap", "submit"])]
-        scope: Vec<ScopeArg>,
     },
-    /// Revoke one, by the slot that `add` or `account create` printed. Standard input: the owner's
+    /// Make an app password for a mail program and print it once. Standard input: the owner's
     /// password or recovery code.
+    Add {
+        #[command(flatten)]
+        wanted: WantedArgs,
+        /// After how many days it stops opening. Default: never.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+        days: Option<u32>,
+    },
+    /// Make a token for a mail program that takes OAUTHBEARER or XOAUTH2, and print it once.
+    /// Standard input: the owner's password or recovery code.
+    Token {
+        #[command(flatten)]
+        wanted: WantedArgs,
+        /// After how many minutes it stops opening; at most a day.
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1440))]
+        minutes: u32,
+    },
+    /// Give one another name. Standard input: the owner's password or recovery code.
+    Rename {
+        /// One of the account's addresses.
+        address: String,
+        /// Its slot, as `list` prints it: 32 hexadecimal digits.
+        slot: String,
+        /// The name; only the owner can read it.
+        name: String,
+    },
+    /// Take one away, as if somebody else knew its secret: new keys for what comes, and its
+    /// sessions end. Standard input: the owner's password or recovery code.
     Revoke {
         /// One of the account's addresses.
         address: String,
-        /// The app password's slot: 32 hexadecimal digits.
+        /// Its slot, as `list` prints it: 32 hexadecimal digits.
         slot: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WantedArgs {
+    /// One of the account's addresses.
+    pub(crate) address: String,
+    /// What it may be used for.
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["imap", "submit"])]
+    pub(crate) scope: Vec<ScopeArg>,
+    /// A name, to know it again by; only the owner can read it.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) name: String,
+    /// A network it may be used from, such as 192.0.2.0/24. May be given up to eight times.
+    #[arg(long)]
+    pub(crate) from: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -6,7 +6,7 @@
 use anyhow::{Context, Result};
 use custody::cell::CellKeys;
 use mail::dkim::{Signer, SignerOptions, TxtRecord};
-use proto::address::Domain;
+use proto::address::{Address, Domain};
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
@@ -35,6 +35,20 @@ pub(crate) struct Identity {
 fn origin(config: &Config, use_: &str) -> String {
     let domain = config.cell.domains.first().map(Spanned::get_ref);
     format!("{}/{use_}", domain.map_or("localhost", String::as_str))
+}
+
+/// What `<Postmaster>` stands for: the office at the first domain.
+pub(crate) fn postmaster_office(config: &Config) -> Result<Address> {
+    let domain = config.cell.domains.first().context("no domains")?;
+    Address::parse(&format!("postmaster@{}", domain.get_ref())).context("no postmaster address")
+}
+
+/// Who minds the cell: the configured address, or the office's own.
+pub(crate) fn postmaster(config: &Config) -> Result<Address> {
+    match &config.cell.postmaster {
+        Some(address) => Address::parse(address.get_ref()).context("no postmaster address"),
+        None => postmaster_office(config),
+    }
 }
 
 /// The signer of the cell's checkpoints.

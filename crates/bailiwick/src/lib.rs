@@ -20,6 +20,7 @@ mod network;
 mod serve;
 mod staff;
 mod tls;
+mod upkeep;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -27,10 +28,10 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::Parser;
 
-use admin::protocol::{Answer, Request};
+use admin::protocol::{Answer, QuotaChange, Request, Wanted};
 use cli::{
-    AccountCommand, AdminCommand, AliasCommand, AppPasswordCommand, Cli, Command, LogCommand,
-    QueueCommand,
+    AccountCommand, AdminCommand, AliasCommand, BackupCommand, Cli, Command, LogCommand,
+    QueueCommand, StoreCommand, UnlockerCommand, WantedArgs,
 };
 use config::Config;
 use entropy::OsEntropy;
@@ -51,10 +52,21 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Init(args) => init::run(&args, &OsEntropy)?,
-        Command::Serve(args) => serve::run(Config::load(&args.config)?)?,
+        Command::Serve(args) => {
+            serve::run(Config::load(&args.config.config)?, args.accept_restored)?;
+        }
         Command::Check(args) => check(&args)?,
+        Command::Backup(BackupCommand::Check { dir, json }) => {
+            return show(&upkeep::check_backup(&dir)?, json);
+        }
+        Command::Restore(args) => {
+            return show(&upkeep::restore(&args.from, &args.to, args.point)?, args.json);
+        }
         Command::Admin(args) => {
             let config = Config::load(&args.config.config)?;
+            if let AdminCommand::Store(StoreCommand::Check { repair }) = args.command {
+                return show(&upkeep::check_store(&config, repair)?, args.json);
+            }
             let (socket, request) = (&config.cell.admin_socket, request(args.command)?);
             let answer = admin::client::ask(socket, &request)?;
             let code = show(&answer, args.json)?;
@@ -86,7 +98,10 @@ fn say(line: &str) -> Result<()> {
 }
 
 fn show(answer: &Answer, json: bool) -> Result<ExitCode> {
-    let refused = matches!(answer, Answer::Refused { .. });
+    let refused = matches!(answer, Answer::Refused { .. })
+        || matches!(answer, Answer::Store(store) if !store.is_sound())
+        || matches!(answer, Answer::Backup(backup) if !backup.is_sound())
+        || matches!(answer, Answer::Checked(check) if !check.is_sound());
     if json {
         say(&serde_json::to_string(answer)?)?;
     } else {
@@ -108,14 +123,37 @@ fn request(command: AdminCommand) -> Result<Request> {
         }
         AdminCommand::Account(AccountCommand::List) => Request::AccountList,
         AdminCommand::Account(AccountCommand::Show { address }) => Request::AccountShow { address },
+        AdminCommand::Account(AccountCommand::Check { address, accept }) => {
+            Request::AccountCheck { address, secret: secret_from_stdin()?, accept }
+        }
+        AdminCommand::Account(AccountCommand::Quota {
+            address,
+            octets,
+            messages,
+            unlimited,
+            usual,
+        }) => {
+            let is_own = unlimited || octets.is_some() || messages.is_some();
+            let own = is_own.then_some(QuotaChange::Own { octets, messages });
+            let change = if usual { Some(QuotaChange::Usual) } else { own };
+            Request::AccountQuota { address, change }
+        }
         AdminCommand::Account(AccountCommand::Map { address }) => Request::AccountMap { address },
-        AdminCommand::AppPassword(AppPasswordCommand::Add { address, scope }) => {
-            let scope = scope.into_iter().map(cli::ScopeArg::bits).fold(0, |all, bit| all | bit);
-            Request::AppPasswordAdd { address, secret: secret_from_stdin()?, scope }
+        AdminCommand::Account(AccountCommand::Delete { which }) => {
+            let secret = which.contains('@').then(secret_from_stdin).transpose()?;
+            Request::AccountDelete { which, secret }
         }
-        AdminCommand::AppPassword(AppPasswordCommand::Revoke { address, slot }) => {
-            Request::AppPasswordRevoke { address, secret: secret_from_stdin()?, slot }
+        AdminCommand::Account(AccountCommand::Password { address, suspect }) => {
+            let secret = secret_from_stdin()?;
+            let password = secret_from_stdin().map_err(|_| {
+                anyhow::anyhow!("no new password on standard input: it is the second line")
+            })?;
+            Request::AccountPassword { address, secret, password, suspect }
         }
+        AdminCommand::Account(AccountCommand::Recovery { address, suspect }) => {
+            Request::AccountRecovery { address, secret: secret_from_stdin()?, suspect }
+        }
+        AdminCommand::Unlocker(command) => unlocker_request(command, secret_from_stdin()?),
         AdminCommand::Alias(AliasCommand::Add { alias, address }) => {
             Request::AliasAdd { alias, address }
         }
@@ -127,5 +165,36 @@ fn request(command: AdminCommand) -> Result<Request> {
         }
         AdminCommand::Queue(QueueCommand::List) => Request::Queue,
         AdminCommand::Queue(QueueCommand::Flush) => Request::QueueFlush,
+        AdminCommand::Store(StoreCommand::Check { .. }) => Request::StoreCheck,
+        AdminCommand::Backup { dir, keep } => {
+            let to = std::path::absolute(dir)?;
+            let to = to.to_str().context("the folder's path is not UTF-8")?.to_owned();
+            Request::Backup { to, keep }
+        }
     })
+}
+
+fn unlocker_request(command: UnlockerCommand, secret: String) -> Request {
+    let wanted = |args: WantedArgs, seconds: Option<u64>| {
+        let WantedArgs { address, scope, name, from } = args;
+        let scope = scope.into_iter().map(cli::ScopeArg::bits).fold(0, |all, bit| all | bit);
+        Wanted { address, scope, name, from, seconds }
+    };
+    match command {
+        UnlockerCommand::List { address } => Request::UnlockerList { address, secret },
+        UnlockerCommand::Add { wanted: args, days } => {
+            let seconds = days.map(|days| u64::from(days) * 24 * 3600);
+            Request::UnlockerAdd { secret, wanted: wanted(args, seconds) }
+        }
+        UnlockerCommand::Token { wanted: args, minutes } => {
+            let seconds = Some(u64::from(minutes) * 60);
+            Request::UnlockerToken { secret, wanted: wanted(args, seconds) }
+        }
+        UnlockerCommand::Rename { address, slot, name } => {
+            Request::UnlockerRename { address, secret, slot, name }
+        }
+        UnlockerCommand::Revoke { address, slot } => {
+            Request::UnlockerRevoke { address, secret, slot }
+        }
+    }
 }

@@ -9,15 +9,16 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use custody::cell::CellKeys;
 use mail::account::{
-    Door, DoorOptions, Keystores, KeystoresOptions, Policies, PoliciesOptions, Registry, Services,
+    Anchors, Door, DoorOptions, Keystores, KeystoresOptions, Policies, PoliciesOptions, Registry,
+    Services,
 };
 use mail::dns::Dns;
 use mail::inbound::{self, Budget, Deliverer, DelivererOptions, Service};
 use mail::network::{Accept, BoxStream, Network};
 use mail::queue::{Queue, QueueOptions, Retry};
+use mail::quota::{Quota, Quotas};
 use mail::routes::{Peer, Routes, RoutesOptions};
 use mail::runtime::Clock;
-use proto::address::Address;
 use store::{OpenError, Options, Store};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -34,6 +35,7 @@ use crate::listen::{self, Stop};
 use crate::log::{self, Files, Keeper, KeeperOptions, WitnessKeeper, WitnessPeer};
 use crate::network::{Internet, TlsServer};
 use crate::tls;
+use crate::upkeep::{self, Restored};
 
 /// Letters sent out at one time.
 const QUEUE_PARALLEL: usize = 20;
@@ -47,7 +49,8 @@ impl Clock for SystemClock {
 }
 
 /// Runs the cell until SIGTERM or SIGINT.
-pub(crate) fn run(config: Config) -> Result<()> {
+pub(crate) fn run(config: Config, accept_restored: bool) -> Result<()> {
+    let restored = upkeep::heed_restored(&config, accept_restored)?;
     start_logging();
     // No core dump, no debugger of another user: secrets are in this process's memory.
     if let Err(error) = secmem_proc::harden_process() {
@@ -55,7 +58,7 @@ pub(crate) fn run(config: Config) -> Result<()> {
     }
     rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(config))
+    runtime.block_on(serve(config, restored))
 }
 
 fn start_logging() {
@@ -73,7 +76,7 @@ fn start_logging() {
     tracing_subscriber::registry().with(lines).with(ours).init();
 }
 
-async fn serve(config: Config) -> Result<()> {
+async fn serve(config: Config, restored: Option<Restored>) -> Result<()> {
     let (stop_sender, stop) = watch::channel(false);
     let whole = tokio::task::spawn_blocking({
         let stop = stop.clone();
@@ -82,6 +85,11 @@ async fn serve(config: Config) -> Result<()> {
     let whole = whole.await??;
     whole.cell.keeper.compare().await;
     whole.cell.keeper.log_standing(&whole.cell.config).await?;
+    let finished = whole.cell.finish_deletions().await;
+    finished.map_err(|refusal| anyhow::anyhow!("{}", refusal.what))?;
+    if let Some(restored) = restored {
+        whole.cell.log_restored(&restored).await?;
+    }
     let stop_asked = stop_signal()?;
     let mut tasks = JoinSet::new();
     whole.listen(&mut tasks, &stop).await?;
@@ -141,6 +149,7 @@ fn open_keeper(config: &Config, keys: &CellKeys, store: &Store) -> Result<Keeper
         append: store.append(),
         read: store.read(),
         entropy: Arc::new(OsEntropy),
+        clock: Arc::new(SystemClock),
         witnesses: witnesses.collect::<Result<_>>()?,
     };
     Keeper::open(signer, options).context("the log cannot be opened")
@@ -163,6 +172,7 @@ struct Base {
     clock: Arc<dyn Clock>,
     routes: Arc<Routes>,
     keystores: Arc<Keystores>,
+    anchors: Arc<Anchors>,
     policies: Arc<Policies>,
     network: Arc<dyn Network>,
     dns: Dns,
@@ -197,12 +207,20 @@ impl Base {
             entropy: Arc::clone(&entropy),
             domains: identity::domains(&config.cell.domains)?,
             peers: peers(&config)?,
+            postmaster: identity::postmaster(&config)?,
         })?;
+        if routes.postmaster().is_none() {
+            tracing::warn!(
+                "[cell] postmaster has no account yet: letters to postmaster and abuse are told to \
+                 come back; make the account, or name another"
+            );
+        }
         let ca = config.tls.peer_ca.as_deref();
         let cells = ca.map(|ca| tls::relay_client(&config.tls, ca)).transpose()?;
         let dns = Dns::new(&config.dns.servers)?;
         Ok(Self {
             keystores: open_keystores(&keys, &store)?,
+            anchors: Anchors::new(&keys, store.read(), Arc::clone(&entropy))?,
             policies: open_policies(&config, &keys, &store)?,
             keys,
             store,
@@ -222,6 +240,7 @@ impl Base {
             read: self.store.read(),
             entropy: Arc::clone(&self.entropy),
             clock: Arc::clone(&self.clock),
+            anchors: Arc::clone(&self.anchors),
         };
         let (routes, policies) = (Arc::clone(&self.routes), Arc::clone(&self.policies));
         let options = DoorOptions {
@@ -238,7 +257,14 @@ impl Base {
         Ok(Door::new(Registry::new(services), options))
     }
 
-    fn deliverer(&self) -> Result<Arc<Deliverer>> {
+    fn quotas(&self) -> Arc<Quotas> {
+        let (limits, routes) = (&self.config.limits, Arc::clone(&self.routes));
+        let (octets, messages) = (limits.account_octets_max, limits.account_messages_max);
+        let own = Arc::new(move |account| routes.quota_of(account));
+        Arc::new(Quotas::new(Quota { octets, messages }, own, self.store.read()))
+    }
+
+    fn deliverer(&self, quotas: &Arc<Quotas>) -> Result<Arc<Deliverer>> {
         Ok(Deliverer::new(DelivererOptions {
             ingest: self.keys.ingest()?,
             keystores: Arc::clone(&self.keystores),
@@ -246,6 +272,7 @@ impl Base {
             read: self.store.read(),
             entropy: Arc::clone(&self.entropy),
             clock: Arc::clone(&self.clock),
+            quotas: Arc::clone(quotas),
         }))
     }
 
@@ -267,19 +294,21 @@ impl Base {
         })?)
     }
 
-    fn inbound(&self, door: &Arc<Door>, tls: &TlsServer, stop: Stop) -> Result<inbound::Context> {
-        let deliverer = self.deliverer()?;
+    fn inbound(
+        &self,
+        door: &Arc<Door>,
+        quotas: &Arc<Quotas>,
+        tls: &TlsServer,
+        stop: Stop,
+    ) -> Result<inbound::Context> {
+        let deliverer = self.deliverer(quotas)?;
+        let message_octets = self.config.limits.message_octets_max;
+        let limits = inbound::Limits { message_octets, ..inbound::Limits::default() };
         Ok(inbound::Context {
             hostname: self.hostname(),
-            postmaster: postmaster(&self.config)?,
-            limits: inbound::Limits {
-                message_octets: self.config.limits.message_octets_max,
-                ..inbound::Limits::default()
-            },
-            budget: Budget::new(
-                self.config.limits.arrival_octets_max,
-                self.config.limits.message_octets_max,
-            ),
+            postmaster: identity::postmaster_office(&self.config)?,
+            limits,
+            budget: Budget::new(self.config.limits.arrival_octets_max, &limits),
             routes: Arc::clone(&self.routes),
             queue: self.queue(&deliverer)?,
             deliverer,
@@ -308,10 +337,12 @@ impl Whole {
         let cells = || config.peers.iter().map(|peer| peer.relay_name.as_str());
         let relay_tls = ca.map(|ca| tls::relay_server(&config.tls, ca, cells())).transpose()?;
         let door = base.door()?;
-        let inbound = Arc::new(base.inbound(&door, &tls, stop.clone())?);
+        let quotas = base.quotas();
+        let inbound = Arc::new(base.inbound(&door, &quotas, &tls, stop.clone())?);
         let append_octets = config.limits.message_octets_max;
         let imap = mail::imap::Context {
-            door,
+            door: Arc::clone(&door),
+            quotas: Arc::clone(&quotas),
             limits: mail::imap::Limits {
                 append_octets: usize::try_from(append_octets).unwrap_or(usize::MAX),
                 ..mail::imap::Limits::default()
@@ -319,6 +350,10 @@ impl Whole {
             shutdown: stop,
         };
         let keeper = Arc::new(open_keeper(config, &base.keys, &base.store)?);
+        for line in keeper.day_pins()? {
+            base.keystores.recall(line.account, line.keystore.number);
+            base.anchors.see(line.account, line.rows.number);
+        }
         let witness = Arc::new(open_witness(config, &base.keys)?);
         let queue = Arc::clone(&inbound.queue);
         let place = config.cell.jurisdiction.get_ref().parse()?;
@@ -332,12 +367,14 @@ impl Whole {
             entropy,
             routes,
             keystores,
+            door,
             policies,
             keeper,
             witness,
             desk,
             logging,
             queue,
+            quotas,
         };
         cell.catch_up()?;
         cell.enrol_holders()?;
@@ -408,11 +445,11 @@ impl Whole {
         let Some(listener) = &self.cell.config.imap else { return Ok(()) };
         let socket = bind("imap", listener.listen).await?;
         let (context, tls) = (self.imap.clone(), self.tls.clone());
-        let handle = move |stream: TcpStream, _peer: SocketAddr| {
+        let handle = move |stream: TcpStream, peer: SocketAddr| {
             let (context, tls) = (context.clone(), tls.clone());
             async move {
                 let Some(stream) = shake_hands("imap", Some(tls), stream).await else { return };
-                mail::imap::serve(stream, &context).await;
+                mail::imap::serve(stream, Some(peer.ip()), &context).await;
             }
         };
         tasks.spawn(listen::accept("imap", socket, listener.limits(), stop.clone(), handle, None));
@@ -485,9 +522,4 @@ fn retry(config: &Config) -> Retry {
         after_seconds: outbound.retry_minutes.iter().map(|m| u64::from(*m) * 60).collect(),
         expire_seconds: u64::from(outbound.expire_hours) * 3600,
     }
-}
-
-fn postmaster(config: &Config) -> Result<Address> {
-    let domain = config.cell.domains.first().context("no domains")?;
-    Address::parse(&format!("postmaster@{}", domain.get_ref())).context("no postmaster address")
 }

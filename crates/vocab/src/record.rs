@@ -132,6 +132,16 @@ record_kinds! {
     Mailbox = 33, "mailbox", Some(Content), Owner, Owner;
     /// The account's own counters.
     AccountState = 34, "account state", Some(Content), Owner, Account;
+    /// What all rows of an account come to, so that one taken or put back is missed
+    /// (specs/bw1.md §8.4).
+    AccountAnchor = 35, "account anchor", None, Owner, Account;
+    /// The search index of one epoch: its segments and their keys (specs/search-index.md §2).
+    SearchIndex = 36, "search index", Some(Content), Owner, Account;
+    /// A sealed segment of a search index (specs/search-index.md §3).
+    SearchSegment = 37, "search segment", Some(Content), Owner, Account;
+
+    /// The day on which each of an account's unlockers last served.
+    UnlockerUse = 38, "unlockers' last use", Some(Traffic), Owner, Account;
 
     /// An address or alias and the account it leads to.
     Route = 64, "address", Some(Subscriber), Cell, Account;

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::identity::Identity;
+use crate::upkeep::{BackupAnswer, StoreAnswer};
 
 /// The longest request or answer line.
 pub(crate) const LINE_OCTETS_MAX: u64 = 64 << 20;
@@ -60,12 +61,59 @@ pub(crate) enum Request {
     AccountShow {
         address: String,
     },
-    AppPasswordAdd {
+    /// What an account holds and may hold; and another quota, if one is given.
+    AccountQuota {
+        address: String,
+        change: Option<QuotaChange>,
+    },
+    /// Looks through an account; `accept` makes what is there what it goes on with.
+    AccountCheck {
         address: String,
         secret: String,
-        scope: u8,
+        accept: bool,
     },
-    AppPasswordRevoke {
+    /// A new password in the place of the old one.
+    AccountPassword {
+        address: String,
+        secret: String,
+        password: String,
+        suspect: bool,
+    },
+    /// A new recovery code in the place of the old one.
+    AccountRecovery {
+        address: String,
+        secret: String,
+        suspect: bool,
+    },
+    /// Deletes an account: one of its addresses and its owner's secret; or the identifier of one
+    /// that no address ever led to, without.
+    AccountDelete {
+        which: String,
+        secret: Option<String>,
+    },
+    UnlockerList {
+        address: String,
+        secret: String,
+    },
+    /// A new app password.
+    UnlockerAdd {
+        secret: String,
+        #[serde(flatten)]
+        wanted: Wanted,
+    },
+    /// A new token.
+    UnlockerToken {
+        secret: String,
+        #[serde(flatten)]
+        wanted: Wanted,
+    },
+    UnlockerRename {
+        address: String,
+        secret: String,
+        slot: String,
+        name: String,
+    },
+    UnlockerRevoke {
         address: String,
         secret: String,
         slot: String,
@@ -86,6 +134,12 @@ pub(crate) enum Request {
     Queue,
     /// Makes every letter of the outbound queue due now.
     QueueFlush,
+    StoreCheck,
+    /// Adds a point to the backup in this folder, and keeps the newest so many.
+    Backup {
+        to: String,
+        keep: u32,
+    },
     /// The account an address leads to, for a clerk who enters a demand.
     AccountOf {
         address: String,
@@ -99,31 +153,65 @@ pub(crate) enum Request {
     },
 }
 
+/// What new unlocker is asked for.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Wanted {
+    pub(crate) address: String,
+    pub(crate) scope: u8,
+    #[serde(default)]
+    pub(crate) name: String,
+    /// Networks it may be used from; none if from anywhere.
+    #[serde(default)]
+    pub(crate) from: Vec<String>,
+    /// How long it serves.
+    #[serde(default)]
+    pub(crate) seconds: Option<u64>,
+}
+
 impl Request {
-    /// Whether what it asks for is to be in the log. The desk's files may be read while the log
-    /// is stopped; nothing else of a case goes on.
-    pub(crate) fn is_logged(&self) -> bool {
-        use desk::Command::{Count, Document, List, Register, Show};
+    /// Whether it waits for a log that is stopped. The desk's files may be read meanwhile, and what
+    /// would be lost is kept: demands, letters, and that they are secret. Nothing else of a case
+    /// goes on.
+    pub(crate) fn waits_for_log(&self) -> bool {
+        use desk::Command::{Count, Document, List, Preserve, Receive, Register, Secrecy, Show};
         match self {
             Self::AccountCreate { .. }
             | Self::AccountAddress { .. }
-            | Self::AppPasswordAdd { .. }
-            | Self::AppPasswordRevoke { .. }
+            | Self::AccountCheck { accept: true, .. }
+            | Self::AccountPassword { .. }
+            | Self::AccountRecovery { .. }
+            | Self::AccountDelete { .. }
+            | Self::UnlockerAdd { .. }
+            | Self::UnlockerToken { .. }
+            | Self::UnlockerRevoke { .. }
             | Self::AliasAdd { .. }
             | Self::AliasRemove { .. }
             | Self::StaffEnrol { .. } => true,
             Self::Desk { signed } => !matches!(
                 signed.command(),
-                Ok(Show { .. } | Document { .. } | Count { .. } | List { .. } | Register)
+                Ok(Show { .. }
+                    | Document { .. }
+                    | Count { .. }
+                    | List { .. }
+                    | Register
+                    | Receive { .. }
+                    | Preserve { .. }
+                    | Secrecy { .. })
             ),
             Self::AccountList
             | Self::AccountMap { .. }
             | Self::AccountShow { .. }
+            | Self::AccountQuota { .. }
+            | Self::AccountCheck { accept: false, .. }
+            | Self::UnlockerList { .. }
+            | Self::UnlockerRename { .. }
             | Self::Cell
             | Self::Log
             | Self::LogResume { .. }
             | Self::Queue
             | Self::QueueFlush
+            | Self::StoreCheck
+            | Self::Backup { .. }
             | Self::AccountOf { .. }
             | Self::Trust => false,
         }
@@ -147,6 +235,7 @@ pub(crate) enum Answer {
         accounts: Vec<AccountLine>,
     },
     Shown(AccountAnswer),
+    Checked(CheckAnswer),
     Map {
         custody: Custody,
         lines: Vec<MapLine>,
@@ -155,11 +244,32 @@ pub(crate) enum Answer {
         slot: String,
         app_password: String,
     },
+    Token {
+        slot: String,
+        token: String,
+    },
+    Recovery {
+        slot: String,
+        recovery_code: String,
+    },
+    /// An account was deleted.
+    Deleted {
+        /// Until when nobody may take its addresses, in seconds since 1970.
+        closed_until: u64,
+        /// Octets that are overwritten on the disk with it.
+        octets: u64,
+    },
+    Unlockers {
+        unlockers: Vec<UnlockerLine>,
+    },
     Cell {
         identity: Identity,
     },
     Log(LogAnswer),
     Queue(QueueAnswer),
+    Store(StoreAnswer),
+    Backup(BackupAnswer),
+    Quota(QuotaAnswer),
     Account {
         account: String,
     },
@@ -203,6 +313,21 @@ pub(crate) struct AccountLine {
     pub(crate) octets: u64,
 }
 
+/// One unlocker, as its owner sees it. Times in seconds since 1970.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct UnlockerLine {
+    pub(crate) slot: String,
+    pub(crate) kind: String,
+    pub(crate) name: String,
+    pub(crate) scope: Vec<String>,
+    /// Networks it may be used from; none if from anywhere.
+    pub(crate) from: Vec<String>,
+    pub(crate) created: u64,
+    pub(crate) expires: Option<u64>,
+    /// The beginning of the day on which it last opened mail or sent some.
+    pub(crate) last_used: Option<u64>,
+}
+
 /// One account: who holds what of it.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct AccountAnswer {
@@ -219,12 +344,40 @@ pub(crate) struct AccountAnswer {
     pub(crate) sides: Vec<SideLine>,
 }
 
+/// What was found of an account.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct CheckAnswer {
+    pub(crate) messages: u64,
+    pub(crate) mailboxes: u64,
+    /// Letters that came while it was looked through.
+    pub(crate) waiting: u64,
+    pub(crate) findings: Vec<FindingLine>,
+    /// Whether what is there was accepted for what is to be there.
+    pub(crate) is_accepted: bool,
+}
+
+impl CheckAnswer {
+    /// Whether nothing is wrong, or its owner goes on with what is.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.findings.is_empty() || self.is_accepted
+    }
+}
+
+/// One thing that is wrong, and what can be done.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct FindingLine {
+    pub(crate) what: String,
+    pub(crate) cure: String,
+}
+
 /// One side of an escrow.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct SideLine {
     pub(crate) side: String,
     pub(crate) needed: u8,
     pub(crate) holders: Vec<String>,
+    /// What the configuration or the desk's register calls each of them, if either knows it.
+    pub(crate) names: Vec<Option<String>>,
 }
 
 /// One line of an account's record map.
@@ -236,6 +389,27 @@ pub(crate) struct MapLine {
     pub(crate) kept: String,
     pub(crate) records: u64,
     pub(crate) octets: u64,
+}
+
+/// Another quota for an account.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum QuotaChange {
+    /// What is usual in the cell.
+    Usual,
+    /// Its own; what is left out has no limit.
+    Own { octets: Option<u64>, messages: Option<u64> },
+}
+
+/// What an account may hold and what it holds; what is left out has no limit.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct QuotaAnswer {
+    /// Whether it is the cell's for all accounts.
+    pub(crate) is_usual: bool,
+    pub(crate) octets: Option<u64>,
+    pub(crate) messages: Option<u64>,
+    pub(crate) used_octets: u64,
+    pub(crate) used_messages: u64,
 }
 
 /// What the outbound queue holds: counts and times, no names.
@@ -293,24 +467,30 @@ mod tests {
     use vocab::{CaseId, CellId, PersonId, Timestamp};
 
     #[test]
-    fn while_the_log_is_stopped_cases_are_read_and_no_more() {
+    fn while_the_log_is_stopped_cases_are_read_and_letters_preserved_and_no_more() {
         let key = seal::sign::SigningKey::generate(&OsEntropy).unwrap();
-        let is_logged = |command: &Command| {
+        let waits = |command: &Command| {
             let (cell, person) = (CellId([1; 16]), PersonId([2; 16]));
             let signed =
                 desk::Signed::sign(cell, person, &key, command, Timestamp(1), &OsEntropy).unwrap();
-            Request::Desk { signed: Box::new(signed) }.is_logged()
+            Request::Desk { signed: Box::new(signed) }.waits_for_log()
         };
         let case = CaseId([3; 16]);
-        let reads = [Command::Show { case }, Command::List { overdue: false }, Command::Register];
-        assert!(!reads.iter().any(is_logged));
+        let goes_on = [
+            Command::Show { case },
+            Command::List { overdue: false },
+            Command::Register,
+            Command::Preserve { case, until: None },
+        ];
+        assert!(!goes_on.iter().any(waits));
         let acts = [
             Command::Close { case },
+            Command::EndPreservation { case },
             Command::Holders { case },
             Command::Release { case },
             Command::Body { case, row: 1, from: 0 },
             Command::ProductionReceipt { case },
         ];
-        assert!(acts.iter().all(is_logged));
+        assert!(acts.iter().all(waits));
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! Invariant: prints what the cell answered and computes nothing.
 
-use super::protocol::{AccountAnswer, Answer, Custody, LogAnswer, QueueAnswer, StoppedLog};
+use super::protocol::{
+    AccountAnswer, Answer, CheckAnswer, Custody, LogAnswer, QueueAnswer, QuotaAnswer, StoppedLog,
+    UnlockerLine,
+};
 
 impl std::fmt::Display for Custody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -22,6 +25,7 @@ pub(crate) fn text(answer: &Answer) -> Result<String, String> {
             created_lines(account, *has_password, recovery_code, app_password, slot)
         }
         Answer::Shown(account) => account_lines(account),
+        Answer::Checked(check) => check_lines(check),
         Answer::Accounts { accounts } => accounts
             .iter()
             .map(|line| {
@@ -50,9 +54,24 @@ pub(crate) fn text(answer: &Answer) -> Result<String, String> {
         Answer::AppPassword { slot, app_password } => {
             vec![format!("app password  {app_password}"), format!("slot          {slot}")]
         }
+        Answer::Token { slot, token } => {
+            vec![format!("token  {token}"), format!("slot   {slot}")]
+        }
+        Answer::Recovery { recovery_code, .. } => vec![
+            format!("recovery code  {recovery_code}"),
+            "               write it down now: it is kept nowhere. The old one opens nothing".into(),
+        ],
+        Answer::Deleted { closed_until, octets } => vec![
+            format!("deleted  nothing opens it any more; {octets} octets overwritten"),
+            format!("         its addresses are nobody else's until {}", day(*closed_until)),
+        ],
+        Answer::Unlockers { unlockers } => unlockers.iter().flat_map(unlocker_lines).collect(),
         Answer::Cell { identity } => identity.lines(),
         Answer::Log(log) => log_lines(log),
         Answer::Queue(queue) => queue_lines(queue),
+        Answer::Store(store) => store.lines(),
+        Answer::Backup(backup) => backup.lines(),
+        Answer::Quota(quota) => quota_lines(quota),
         Answer::Account { account } => vec![account.clone()],
         Answer::Trust { policy } => vec![policy.clone()],
         Answer::Made { public } => vec![public.clone()],
@@ -60,6 +79,16 @@ pub(crate) fn text(answer: &Answer) -> Result<String, String> {
         Answer::Refused { what, cure } => return Err(format!("{what}\n  cure: {cure}")),
     };
     Ok(lines.join("\n"))
+}
+
+fn quota_lines(quota: &QuotaAnswer) -> Vec<String> {
+    let limit = |limit: Option<u64>| limit.map_or("no limit".into(), |limit| format!("of {limit}"));
+    let whose = if quota.is_usual { "as usual in the cell" } else { "its own" };
+    vec![
+        format!("octets    {:>14} {}", quota.used_octets, limit(quota.octets)),
+        format!("messages  {:>14} {}", quota.used_messages, limit(quota.messages)),
+        format!("quota     {whose}"),
+    ]
 }
 
 fn created_lines(
@@ -83,8 +112,30 @@ fn created_lines(
             "               passwords, such as the one above. With the password, or with the"
                 .into(),
             "               recovery code, on standard input, one for each further program:".into(),
-            "               bailiwick admin app-password add ADDRESS".into(),
+            "               bailiwick admin unlocker add ADDRESS".into(),
         ]);
+    }
+    lines
+}
+
+fn day(seconds: u64) -> String {
+    let at = i64::try_from(seconds).ok().map(jiff::Timestamp::from_second);
+    let at = at.and_then(Result::ok).map(|at| at.to_zoned(jiff::tz::TimeZone::UTC).date());
+    at.map_or("-".into(), |day| day.to_string())
+}
+
+fn unlocker_lines(unlocker: &UnlockerLine) -> Vec<String> {
+    let UnlockerLine { slot, kind, name, scope, from, created, expires, last_used } = unlocker;
+    let last = last_used.map_or("never used".into(), |at| format!("last used {}", day(at)));
+    let end = expires.map_or("no end".into(), |at| format!("ends {}", day(at)));
+    let scope = scope.join(",");
+    let made = day(*created);
+    let mut lines = vec![format!("{slot}  {kind:<13} {last:<20} made {made}, {end}; for {scope}")];
+    if !name.is_empty() {
+        lines.push(format!("    named {name}"));
+    }
+    if !from.is_empty() {
+        lines.push(format!("    only from {}", from.join(", ")));
     }
     lines
 }
@@ -102,7 +153,29 @@ fn account_lines(account: &AccountAnswer) -> Vec<String> {
     lines.extend(account.policy.iter().map(|policy| format!("policy    {policy}")));
     for side in &account.sides {
         lines.push(format!("{:<9} {} of {}", side.side, side.needed, side.holders.len()));
-        lines.extend(side.holders.iter().map(|holder| format!("          {holder}")));
+        lines.extend(side.holders.iter().zip(&side.names).map(|(holder, name)| {
+            let name = name.as_deref().unwrap_or("(no name is known)");
+            format!("          {holder}  {name}")
+        }));
+    }
+    lines
+}
+
+fn check_lines(check: &CheckAnswer) -> Vec<String> {
+    let mut lines =
+        vec![format!("mailboxes  {}", check.mailboxes), format!("messages   {}", check.messages)];
+    if check.waiting > 0 {
+        lines.push(format!("arrived    {} since", check.waiting));
+    }
+    if check.findings.is_empty() {
+        lines.push("whole      every row opens, and they are those the account wrote last".into());
+    }
+    for finding in &check.findings {
+        lines.push(format!("WRONG      {}", finding.what));
+        lines.push(format!("  cure: {}", finding.cure));
+    }
+    if check.is_accepted {
+        lines.push("accepted   the account goes on with the rows that are there".into());
     }
     lines
 }

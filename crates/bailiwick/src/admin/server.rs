@@ -112,7 +112,7 @@ async fn answer(stream: UnixStream, cell: &Arc<Cell>) -> std::io::Result<()> {
 }
 
 async fn carry_out(cell: &Arc<Cell>, request: Request) -> Result<Answer, Refusal> {
-    if request.is_logged() {
+    if request.waits_for_log() {
         cell.log_goes_on().await?;
     }
     match request {
@@ -123,13 +123,33 @@ async fn carry_out(cell: &Arc<Cell>, request: Request) -> Result<Answer, Refusal
             cell.address_account(&account, &address).await
         }
         Request::AccountShow { address } => cell.show_account(&address),
+        Request::AccountQuota { address, change } => cell.quota(&address, change).await,
+        Request::AccountCheck { address, secret, accept } => {
+            cell.check_account(&address, secret.into(), accept).await
+        }
         Request::AccountList => cell.list_accounts(),
         Request::AccountMap { address } => cell.map_account(&address),
-        Request::AppPasswordAdd { address, secret, scope } => {
-            cell.add_app_password(&address, secret.into(), scope).await
+        Request::AccountPassword { address, secret, password, suspect } => {
+            cell.change_password(&address, secret.into(), password.into(), suspect).await
         }
-        Request::AppPasswordRevoke { address, secret, slot } => {
-            cell.revoke_slot(&address, secret.into(), &slot).await
+        Request::AccountRecovery { address, secret, suspect } => {
+            cell.change_recovery(&address, secret.into(), suspect).await
+        }
+        Request::AccountDelete { which, secret } => {
+            cell.delete_account(&which, secret.map(Into::into)).await
+        }
+        Request::UnlockerList { address, secret } => {
+            cell.list_unlockers(&address, secret.into()).await
+        }
+        Request::UnlockerAdd { secret, wanted } => {
+            cell.add_app_password(secret.into(), &wanted).await
+        }
+        Request::UnlockerToken { secret, wanted } => cell.add_token(secret.into(), &wanted).await,
+        Request::UnlockerRename { address, secret, slot, name } => {
+            cell.rename_unlocker(&address, secret.into(), &slot, &name).await
+        }
+        Request::UnlockerRevoke { address, secret, slot } => {
+            cell.revoke_unlocker(&address, secret.into(), &slot).await
         }
         Request::AliasAdd { alias, address } => cell.add_alias(&alias, &address).await,
         Request::AliasRemove { alias } => cell.remove_alias(&alias).await,
@@ -138,6 +158,8 @@ async fn carry_out(cell: &Arc<Cell>, request: Request) -> Result<Answer, Refusal
         Request::LogResume { fork } => cell.resume_log(&fork).await,
         Request::Queue => Ok(cell.describe_queue()),
         Request::QueueFlush => Ok(cell.flush_queue()),
+        Request::StoreCheck => cell.check_store().await,
+        Request::Backup { to, keep } => cell.back_up(&to, keep).await,
         Request::AccountOf { address } => cell.find_account(&address),
         Request::StaffEnrol { staff } => cell.enrol_staff(*staff).await,
         Request::Trust => cell.trust().await,

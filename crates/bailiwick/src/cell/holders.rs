@@ -1,9 +1,10 @@
 //! Who holds shares of an account's keys, and whether the configuration still says so.
 //!
-//! Invariant: holders by their public numbers; no address, no secret.
+//! Invariant: holders by their public numbers and the names of their office; no address, no secret.
 //! Refs: specs/bw1.md §6.6; specs/cell-rows.md §7.
 
 use seal::escrow::{EscrowPolicy, Party};
+use seal::holder::Holder;
 use seal::manifest::Manifest;
 use vocab::Custody;
 
@@ -24,7 +25,7 @@ impl Cell {
             version: manifest.version,
             holders: self.standing_of(manifest).to_owned(),
             policy: manifest.policy.map(|digest| digest.to_string()),
-            sides: policy.map(sides).unwrap_or_default(),
+            sides: policy.map(|policy| self.sides(policy)).unwrap_or_default(),
         }))
     }
 
@@ -35,14 +36,21 @@ impl Cell {
         let is_present = configured.is_some_and(|policy| policy.digest() == named);
         if is_present { "present" } else { "earlier" }
     }
-}
 
-fn sides(policy: &EscrowPolicy) -> Vec<SideLine> {
-    let first = if policy.custody() == Custody::Managed { "vault" } else { "trustees" };
-    let line = |(name, party): (&str, Party)| {
-        let (needed, holders) = policy.side(party);
-        let holders = holders.iter().map(|holder| holder.id.to_string()).collect();
-        SideLine { side: name.to_owned(), needed, holders }
-    };
-    [(first, Party::Trustee), ("guards", Party::Guard)].map(line).into()
+    fn sides(&self, policy: &EscrowPolicy) -> Vec<SideLine> {
+        // Holders of former days too: the register forgets nobody.
+        let known = self.desk.enrolled_holders();
+        let first = if policy.custody() == Custody::Managed { "vault" } else { "trustees" };
+        let line = |(name, party): (&str, Party)| {
+            let (needed, holders) = policy.side(party);
+            let name_of = |holder: &Holder| {
+                let entry = known.iter().find(|entry| entry.holder == holder.id);
+                entry.map(|entry| entry.name.clone())
+            };
+            let names = holders.iter().map(name_of).collect();
+            let holders = holders.iter().map(|holder| holder.id.to_string()).collect();
+            SideLine { side: name.to_owned(), needed, holders, names }
+        };
+        [(first, Party::Trustee), ("guards", Party::Guard)].map(line).into()
+    }
 }

@@ -4,16 +4,20 @@
 //! act is a leaf of the log.
 
 mod accounts;
+mod check;
+mod deletion;
 mod describe;
 pub(crate) mod desk;
 mod holders;
 mod log;
+mod quotas;
 mod unlockers;
+mod upkeep;
 
 use std::sync::Arc;
 
 use custody::cell::CellKeys;
-use mail::account::{Keystores, Policies};
+use mail::account::{Door, Keystores, Policies};
 use mail::routes::Routes;
 use proto::address::Address;
 use seal::Entropy;
@@ -41,6 +45,7 @@ pub(crate) struct Cell {
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) routes: Arc<Routes>,
     pub(crate) keystores: Arc<Keystores>,
+    pub(crate) door: Arc<Door>,
     pub(crate) policies: Arc<Policies>,
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) witness: Arc<WitnessKeeper>,
@@ -48,6 +53,7 @@ pub(crate) struct Cell {
     /// One writer of the desk's leaves at a time; true if the last one did not come to its end.
     pub(crate) logging: tokio::sync::Mutex<bool>,
     pub(crate) queue: Arc<mail::queue::Queue>,
+    pub(crate) quotas: Arc<mail::quota::Quotas>,
 }
 
 impl Cell {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::cell::{Cell, bailiwick, letter, stderr};
 use crate::log::administrative_leaves;
+use crate::tls::Authority;
 
 /// Octets on the socket, and the line that comes back.
 fn raw(cell: &Cell, octets: &[u8]) -> String {
@@ -102,6 +103,47 @@ fn an_alias_leads_to_its_account_until_it_is_removed() {
     assert!(what.contains("no account"), "{what}");
     // Made, added, removed.
     assert_eq!(administrative_leaves(&cell), 3);
+}
+
+/// RFC 5321 §4.5.1: as `init` writes it, until the account is made; and when it is.
+#[test]
+fn letters_to_the_postmaster_wait_until_somebody_is() {
+    let cell = Cell::serving("ie");
+    cell.wait_for("[cell] postmaster has no account yet");
+    let deliver = |to: &str| cell.mx().deliver("bob@example.org", to, &letter("corpus")).0;
+    assert_eq!((deliver("postmaster"), deliver("abuse@ie.example")), (450, 450));
+    let office = cell.account("postmaster");
+    assert_eq!((deliver("postmaster"), deliver("abuse@ie.example")), (250, 250));
+    assert_eq!(cell.letters(&office).matches("chambers, corpus").count(), 2);
+    // Somebody else's from now on.
+    let alice = cell.account("alice");
+    cell.admin(&["alias", "add", "abuse@ie.example", &alice.address]);
+    assert_eq!(deliver("abuse@ie.example"), 250);
+    assert!(cell.letters(&alice).contains("chambers, corpus"));
+}
+
+#[test]
+fn a_quota_is_the_cells_or_the_accounts_own() {
+    let mut cell = Cell::new("ie", &Authority::new());
+    cell.edit("# account_octets_max = 10737418240", "account_octets_max = 1000000");
+    cell.start();
+    let alice = cell.account("alice");
+    let quota =
+        |words: &[&str]| cell.admin(&[&["account", "quota", &alice.address], words].concat());
+    let usual = quota(&[]);
+    assert_eq!((&usual["octets"], &usual["is_usual"]), (&1_000_000.into(), &true.into()));
+    assert!(usual["used_octets"].as_u64().unwrap() > 0, "{usual}");
+    let deliver = || cell.mx().deliver("bob@example.org", &alice.address, &letter("corpus")).0;
+    assert_eq!(deliver(), 250);
+    let own = quota(&["--octets", "1"]);
+    assert_eq!((&own["octets"], &own["is_usual"]), (&1.into(), &false.into()));
+    assert_eq!(deliver(), 452);
+    quota(&["--messages", "1"]);
+    assert_eq!(deliver(), 452);
+    assert_eq!(quota(&["--unlimited"])["octets"], serde_json::Value::Null);
+    assert_eq!(deliver(), 250);
+    assert_eq!(quota(&["--usual"])["octets"], 1_000_000);
+    assert_eq!(administrative_leaves(&cell), 1);
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::names;
 use crate::tls::{self, Authority, Papers};
 use crate::wire::{Imap, Lines, Smtp};
 
-const BAILIWICK: &str = env!("CARGO_BIN_EXE_bailiwick");
+pub(crate) const BAILIWICK: &str = env!("CARGO_BIN_EXE_bailiwick");
 /// The protocols, with the port that `init --port-offset 10000` gives each.
 const PROTOCOLS: [(&str, u16); 5] =
     [("mx", 10025), ("submission", 10465), ("imap", 10993), ("relay", 10026), ("http", 10080)];
@@ -210,14 +210,20 @@ impl Cell {
 
     /// Starts the server and waits until it says that it serves.
     pub(crate) fn start(&mut self) {
-        self.spawn();
+        self.start_with(&[]);
+    }
+
+    /// [`Cell::start`] with more words on the command line.
+    pub(crate) fn start_with(&mut self, words: &[&str]) {
+        self.spawn(words);
         self.wait_for("the cell is serving");
     }
 
-    fn spawn(&mut self) {
+    fn spawn(&mut self, words: &[&str]) {
         assert!(self.running.is_none(), "it runs already");
         let mut child = Command::new(BAILIWICK)
             .args(["serve", "--config", &self.config()])
+            .args(words)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -64,6 +64,16 @@ fn mistakes() -> Vec<Mistake> {
         ),
         replaced("batches of none", "sealed_batch = 4", "sealed_batch = 0"),
         replaced("no domains", "domains = [\"ie.example\"]", "domains = []"),
+        replaced(
+            "postmaster elsewhere",
+            "postmaster = \"postmaster@ie.example\"",
+            "postmaster = \"alice@us.example\"",
+        ),
+        replaced(
+            "postmaster without a domain",
+            "postmaster = \"postmaster@ie.example\"",
+            "postmaster = \"alice\"",
+        ),
         replaced("bad host name", "hostname = \"mx.ie.example\"", "hostname = \"mx..example\""),
         replaced("bad name server", "servers = [\"", "servers = [\"ns.example\", \""),
         replaced("bad listener", "[mx]\nlisten = \"", "[mx]\nlisten = \"nowhere:"),

@@ -64,6 +64,7 @@ fn after_a_change_of_holders_an_account_goes_over_at_its_owners_login() {
     let first = shown(&cell);
     assert_eq!((&first["holders"], &first["version"]), (&json!("present"), &json!(2)));
     assert_eq!(first["sides"][0]["holders"][0], json!("01".repeat(16)));
+    assert_eq!(first["sides"][0]["names"], json!(["holder", "holder", "holder"]));
     assert_eq!(changes_of_holders(&cell), 1);
     cell.stop();
     cell.edit(&holders(1), &holders(11));
@@ -89,7 +90,7 @@ fn after_a_change_of_holders_an_account_goes_over_at_its_owners_login() {
     assert_eq!((&left["holders"], &left["version"]), (&json!("earlier"), &json!(3)));
     assert_eq!(left["policy"], gone_over["policy"]);
     let (done, revoked) =
-        cell.ask_admin(&["app-password", "revoke", ALICE, &alice.slot], &alice.recovery_code);
+        cell.ask_admin(&["unlocker", "revoke", ALICE, &alice.slot], &alice.recovery_code);
     assert!(done, "{revoked}");
 }
 
@@ -142,6 +143,15 @@ fn an_account_whose_secrets_nobody_saw_has_no_address() {
     let other =
         json!({"do": "account-address", "account": "00".repeat(16), "address": "x@ie.example"});
     assert_eq!(ask(&cell, &other)["answer"], "refused");
+    // What was begun is deleted by its number, without a secret; what has an address is not.
+    let found = ask(&cell, &json!({"do": "account-of", "address": ALICE}));
+    let (what, _) =
+        cell.admin_refused(&["account", "delete", found["account"].as_str().unwrap()], "");
+    assert!(what.contains("waits for its address"), "{what}");
+    cell.admin(&["account", "delete", begun["account"].as_str().unwrap()]);
+    let listed = cell.admin(&["account", "list"]);
+    assert_eq!(listed["accounts"].as_array().unwrap().len(), 1, "{listed}");
+    assert!(cell.letters(&alice).contains("chambers, corpus"));
 }
 
 #[test]
@@ -217,10 +227,10 @@ fn a_password_is_not_for_mail_programs_and_its_maker_is_told() {
     let (done, said) = create_with(&config, password);
     assert!(done, "{said}");
     assert!(said.contains("IMAP and submission refuse it"), "{said}");
-    assert!(said.contains("bailiwick admin app-password add"), "{said}");
+    assert!(said.contains("bailiwick admin unlocker add"), "{said}");
     assert!(!said.contains(password), "{said}");
     assert!(!cell.imap().login(ALICE, password).contains("t1 OK"));
-    let (done, added) = cell.ask_admin(&["app-password", "add", ALICE], password);
+    let (done, added) = cell.ask_admin(&["unlocker", "add", ALICE], password);
     assert!(done, "{added}");
     assert!(cell.imap().login(ALICE, added["app_password"].as_str().unwrap()).contains("t1 OK"));
 }

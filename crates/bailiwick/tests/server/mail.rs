@@ -77,9 +77,12 @@ fn submission_is_for_owners_under_their_own_address() {
 
 /// An AUTH command (RFC 4616 §2).
 pub(crate) fn plain(user: &str, secret: &str) -> String {
+    format!("AUTH PLAIN {}", base64(&format!("\0{user}\0{secret}")))
+}
+
+pub(crate) fn base64(text: &str) -> String {
     use base64::Engine as _;
-    let response = format!("\0{user}\0{secret}");
-    format!("AUTH PLAIN {}", base64::engine::general_purpose::STANDARD.encode(response))
+    base64::engine::general_purpose::STANDARD.encode(text)
 }
 
 /// Sits in IDLE until INBOX has so many letters; how many it has then.
@@ -149,7 +152,7 @@ fn a_server_that_finds_no_place_is_told_to_come_again() {
 fn an_unlocker_that_is_revoked_opens_no_more() {
     let cell = Cell::serving("ie");
     let alice = cell.account("alice");
-    let add = ["app-password", "add", &alice.address, "--scope", "imap"];
+    let add = ["unlocker", "add", &alice.address, "--scope", "imap"];
     let (done, added) = cell.ask_admin(&add, &alice.recovery_code);
     assert!(done, "{added}");
     let second = added["app_password"].as_str().unwrap();
@@ -159,7 +162,7 @@ fn an_unlocker_that_is_revoked_opens_no_more() {
     let mut smtp = Smtp::greet(Lines::tls(cell.at("submission"), &cell.hostname, &cell.trust()));
     smtp.say(&plain(&alice.address, second), 535);
 
-    let revoke = ["app-password", "revoke", &alice.address, &alice.slot];
+    let revoke = ["unlocker", "revoke", &alice.address, &alice.slot];
     let (what, _) = cell.admin_refused(&revoke, "not-the-owner-at-all");
     assert!(what.contains("secret") || what.contains("wrong"), "{what}");
     assert!(cell.imap().login(&alice.address, &alice.app_password).contains("t1 OK"));

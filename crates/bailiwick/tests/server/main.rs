@@ -10,7 +10,9 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod account_check;
 mod admin;
+mod backup;
 mod cell;
 mod config;
 mod crash;
@@ -22,4 +24,5 @@ mod names;
 mod relay;
 mod stop;
 mod tls;
+mod unlockers;
 mod wire;

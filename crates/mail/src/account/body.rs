@@ -128,6 +128,15 @@ impl Content {
         self.opener.open(&span, &sealed).map_err(|_| ReadBodyError::Failed)
     }
 
+    /// The message's own header.
+    ///
+    /// # Errors
+    /// [`ReadBodyError`].
+    pub fn header(&self) -> Result<Vec<u8>, ReadBodyError> {
+        let span = self.view.root().map(|root| root.header).unwrap_or_default();
+        self.read(span.start..span.end())
+    }
+
     /// All of it.
     ///
     /// # Errors

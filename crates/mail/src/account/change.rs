@@ -7,12 +7,14 @@
 use std::sync::Arc;
 
 use seal::blob::{self, BlobKey};
-use store::Batch;
-use vocab::{LetterId, RecordKind, Row};
+use vocab::{LetterId, RecordKind};
 
+use super::rows::{Change, Writer};
 use super::{Account, ChangeError, OWN_ROWS};
 use crate::letter::Parsed;
-use crate::mailbox::{FlagChange, FlagSet, Flags, Mailbox, Message, MessageRow, Name, SpecialUse};
+use crate::mailbox::{
+    FlagChange, FlagSet, Flags, Mailbox, Message, MessageRow, Name, SpecialUse, encode,
+};
 
 /// How many rows one commit changes at most; a longer change is several commits.
 pub(super) const ROWS_PER_COMMIT: usize = 500;
@@ -48,10 +50,18 @@ pub struct Stored {
     pub modified: Vec<u32>,
 }
 
+/// What a STORE asks for.
+struct Wanted {
+    mailbox: u64,
+    change: FlagChange,
+    set: FlagSet,
+    unchanged_since: Option<u64>,
+}
+
 /// A new message of one of the owner's mailboxes, before it has a UID.
 struct Draft {
     row: MessageParts,
-    batch: Batch,
+    body: Vec<u8>,
 }
 
 /// A [`MessageRow`] that owns what it holds.
@@ -106,12 +116,12 @@ impl Account {
     ) -> Result<Appended, ChangeError> {
         let account = Arc::clone(self);
         super::to_its_end(async move {
-            let _writing = account.writing.lock().await;
+            let mut writer = account.writing.lock().await;
             let modseq = account.state()?.modseq + 1;
             let sealing = Arc::clone(&account);
             let draft = tokio::task::spawn_blocking(move || sealing.draft(&message, modseq));
             let draft = draft.await.map_err(|_| ChangeError::Failed)??;
-            account.append_draft(&name, draft, set, received, modseq).await
+            account.append_draft(&mut writer, &name, draft, set, received, modseq).await
         })
         .await
     }
@@ -123,19 +133,17 @@ impl Account {
         let mut letter = [0; 16];
         self.entropy.fill(&mut letter);
         let context = blob::body_context(self.id, LetterId(letter));
-        let sealed = super::body::seal(&key, &context, message, self.entropy.as_ref());
-        let sealed = sealed.ok_or(ChangeError::Failed)?;
+        let body = super::body::seal(&key, &context, message, self.entropy.as_ref());
+        let body = body.ok_or(ChangeError::Failed)?;
         let letter_row = OWN_ROWS | modseq;
-        let batch = Batch::new(self.id)
-            .require_absent(RecordKind::LetterBody, Row(letter_row))
-            .put(RecordKind::LetterBody, Row(letter_row), sealed);
         let body_key = zeroize::Zeroizing::new(*key.expose());
         let row = MessageParts { letter_row, letter, body_key, size, parsed: Parsed::of(message) };
-        Ok(Draft { row, batch })
+        Ok(Draft { row, body })
     }
 
     async fn append_draft(
         &self,
+        writer: &mut Writer,
         name: &Name,
         draft: Draft,
         set: FlagSet,
@@ -171,9 +179,11 @@ impl Account {
             verdicts: "",
             sent: parts.parsed.sent,
         };
-        let batch = self.put_message(draft.batch, modseq, epoch, modseq, &row)?;
-        let batch = self.put_mailbox(batch, &mailbox, modseq)?;
-        self.append.commit(batch).await?;
+        let mut change = self.change()?;
+        change.put_blob(RecordKind::LetterBody, parts.letter_row, draft.body);
+        change.add_message(modseq, epoch, &row)?;
+        change.put_mailbox(&mailbox, modseq)?;
+        change.commit(writer).await?;
         let message = Message {
             row: modseq,
             uid,
@@ -214,14 +224,13 @@ impl Account {
     ) -> Result<Stored, ChangeError> {
         let account = Arc::clone(self);
         super::to_its_end(async move {
-            let _writing = account.writing.lock().await;
+            let mut writer = account.writing.lock().await;
             let mut stored = Stored::default();
             // Checked and changed under one lock, so that of two conditional STOREs one loses.
+            let wanted = Wanted { mailbox, change, set, unchanged_since };
             let mut pieces = Pieces::of(&uids);
             while let Some(some) = pieces.next() {
-                let done = account
-                    .store_some(mailbox, some, change, &set, unchanged_since, &mut stored)
-                    .await;
+                let done = account.store_some(&mut writer, some, &wanted, &mut stored).await;
                 pieces.after(some, done)?;
             }
             Ok(stored)
@@ -231,13 +240,12 @@ impl Account {
 
     async fn store_some(
         &self,
-        mailbox: u64,
+        writer: &mut Writer,
         uids: &[u32],
-        change: FlagChange,
-        set: &FlagSet,
-        unchanged_since: Option<u64>,
+        wanted: &Wanted,
         stored: &mut Stored,
     ) -> Result<(), ChangeError> {
+        let Wanted { mailbox, change, ref set, unchanged_since } = *wanted;
         let (mut changed, mut modified) = (Vec::new(), Vec::new());
         let modseq = {
             let mut state = self.state_mut()?;
@@ -266,16 +274,15 @@ impl Account {
             stored.modified.extend(modified);
             return Ok(());
         }
-        let mut batch = Batch::new(self.id);
+        let mut rows = self.change()?;
         if change != FlagChange::Remove && set.flags.has(Flags::DELETED) {
             // On a full disk this is how an owner begins to make room.
-            batch = batch.to_make_room();
+            rows.make_room();
         }
         for message in &mut changed {
-            message.modseq = modseq;
-            batch = self.rewrite(batch, message)?;
+            self.rewrite(&mut rows, message, modseq)?;
         }
-        self.append.commit(batch).await?;
+        rows.commit(writer).await?;
         stored.modified.extend(modified);
         stored.changed.extend(changed.iter().map(|message| (message.uid, modseq)));
         self.apply(modseq, |state| {
@@ -289,14 +296,26 @@ impl Account {
         })
     }
 
-    /// Writes a message's row again, with the flags and mod-sequence of `message`.
-    fn rewrite(&self, batch: Batch, message: &Message) -> Result<Batch, ChangeError> {
-        let opened = self.open_message(message.row)?;
+    /// Writes a message's row again, with the flags of `message` and this mod-sequence.
+    fn rewrite(
+        &self,
+        change: &mut Change<'_>,
+        message: &mut Message,
+        modseq: u64,
+    ) -> Result<(), ChangeError> {
+        let (sealed, opened) = self.read_message(message.row)?;
+        if opened.modseq != message.modseq {
+            // An older one, put back under an open account.
+            self.found_altered();
+            return Err(ChangeError::Failed);
+        }
+        message.modseq = modseq;
         let mut row: MessageRow<'_> =
             minicbor::decode(&opened.plain).map_err(|_| ChangeError::Failed)?;
         row.flags = message.flags.0;
         row.keywords = self.keyword_names(&message.keywords)?;
-        self.put_message(batch, message.row, message.epoch, message.modseq, &row)
+        let place = (RecordKind::Message, message.row, sealed);
+        change.replace(place, message.epoch, modseq, &encode(&row))
     }
 
     /// Copies messages to another mailbox, or moves them. `uids` ascend.
@@ -315,11 +334,13 @@ impl Account {
     ) -> Result<Copied, ChangeError> {
         let account = Arc::clone(self);
         super::to_its_end(async move {
-            let _writing = account.writing.lock().await;
+            let mut writer = account.writing.lock().await;
             let mut copied = Copied::default();
             let mut pieces = Pieces::of(&uids);
             while let Some(some) = pieces.next() {
-                let done = account.copy_some(mailbox, some, &target, r#move, &mut copied).await;
+                let done = account
+                    .copy_some(&mut writer, mailbox, some, &target, r#move, &mut copied)
+                    .await;
                 pieces.after(some, done)?;
             }
             Ok(copied)
@@ -329,6 +350,7 @@ impl Account {
 
     async fn copy_some(
         &self,
+        writer: &mut Writer,
         from: u64,
         uids: &[u32],
         target: &Name,
@@ -348,9 +370,9 @@ impl Account {
         if sources.is_empty() {
             return Ok(());
         }
-        let mut batch = Batch::new(self.id);
+        let mut change = self.change()?;
         if r#move && shell_to.special == Some(SpecialUse::Trash) {
-            batch = batch.to_make_room();
+            change.make_room();
         }
         let mut added = Vec::with_capacity(sources.len());
         for source in &sources {
@@ -362,20 +384,20 @@ impl Account {
                 minicbor::decode(&opened.plain).map_err(|_| ChangeError::Failed)?;
             row.mailbox = shell_to.row;
             row.uid = uid;
-            batch = self.put_message(batch, modseq, source.epoch, modseq, &row)?;
+            change.add_message(modseq, source.epoch, &row)?;
             if r#move {
-                batch = batch.delete(RecordKind::Message, Row(source.row));
+                change.delete(RecordKind::Message, source.row)?;
             }
             added.push(Message { row: modseq, uid, modseq, ..source.clone() });
         }
         shell_to.highest_modseq = modseq;
-        batch = self.put_mailbox(batch, &shell_to, modseq)?;
+        change.put_mailbox(&shell_to, modseq)?;
         let within = from == shell_to.row;
         if r#move && !within {
             shell_from.highest_modseq = modseq;
-            batch = self.put_mailbox(batch, &shell_from, modseq)?;
+            change.put_mailbox(&shell_from, modseq)?;
         }
-        self.append.commit(batch).await?;
+        change.commit(writer).await?;
         copied.from.extend(sources.iter().map(|message| message.uid));
         copied.to.extend(added.iter().map(|message| message.uid));
         self.apply(modseq, |state| {
@@ -408,7 +430,7 @@ impl Account {
     ) -> Result<Vec<u32>, ChangeError> {
         let account = Arc::clone(self);
         super::to_its_end(async move {
-            let _writing = account.writing.lock().await;
+            let mut writer = account.writing.lock().await;
             let doomed: Vec<Message> = {
                 let state = account.state()?;
                 let held = state.mailbox(mailbox).ok_or(ChangeError::NoMailbox)?;
@@ -419,7 +441,7 @@ impl Account {
                     .collect()
             };
             for some in doomed.chunks(ROWS_PER_COMMIT) {
-                account.remove_some(mailbox, some).await?;
+                account.remove_some(&mut writer, mailbox, some).await?;
             }
             Ok(doomed.iter().map(|message| message.uid).collect())
         })
@@ -428,19 +450,21 @@ impl Account {
 
     pub(super) async fn remove_some(
         &self,
+        writer: &mut Writer,
         mailbox: u64,
         doomed: &[Message],
     ) -> Result<(), ChangeError> {
-        let mut batch = Batch::new(self.id).to_make_room();
+        let mut change = self.change()?;
+        change.make_room();
         let (mut shell, modseq) = {
             let state = self.state()?;
             let held = state.mailbox(mailbox).ok_or(ChangeError::NoMailbox)?;
-            batch = delete_messages(batch, &state.bodies, doomed);
+            change.delete_messages(&state.bodies, doomed)?;
             (shell(held), state.modseq + 1)
         };
         shell.highest_modseq = modseq;
-        batch = self.put_mailbox(batch, &shell, modseq)?;
-        self.append.commit(batch).await?;
+        change.put_mailbox(&shell, modseq)?;
+        change.commit(writer).await?;
         self.apply(modseq, |state| {
             forget_bodies(&mut state.bodies, doomed);
             if let Some(held) = state.mailboxes.get_mut(&mailbox) {
@@ -451,26 +475,28 @@ impl Account {
     }
 }
 
-/// Deletes message rows, and each body whose last message is among them.
-fn delete_messages(
-    mut batch: Batch,
-    bodies: &std::collections::HashMap<u64, u32>,
-    doomed: &[Message],
-) -> Batch {
-    let mut left = std::collections::HashMap::new();
-    for message in doomed {
-        batch = batch.delete(RecordKind::Message, Row(message.row));
-        let shared = bodies.get(&message.letter_row).copied().unwrap_or(1);
-        let left = left.entry(message.letter_row).or_insert(shared);
-        *left -= u32::from(*left > 0);
-        if *left == 0 {
-            batch = batch.delete(RecordKind::LetterBody, Row(message.letter_row));
+impl Change<'_> {
+    /// Deletes message rows, and each body whose last message is among them.
+    fn delete_messages(
+        &mut self,
+        bodies: &std::collections::HashMap<u64, u32>,
+        doomed: &[Message],
+    ) -> Result<(), ChangeError> {
+        let mut left = std::collections::HashMap::new();
+        for message in doomed {
+            self.delete(RecordKind::Message, message.row)?;
+            let shared = bodies.get(&message.letter_row).copied().unwrap_or(1);
+            let left = left.entry(message.letter_row).or_insert(shared);
+            *left -= u32::from(*left > 0);
+            if *left == 0 {
+                self.delete_blob(RecordKind::LetterBody, message.letter_row);
+            }
         }
+        Ok(())
     }
-    batch
 }
 
-/// What [`delete_messages`] did, in memory.
+/// What [`Change::delete_messages`] did, in memory.
 fn forget_bodies(bodies: &mut std::collections::HashMap<u64, u32>, gone: &[Message]) {
     for message in gone {
         if let Some(shared) = bodies.get_mut(&message.letter_row) {

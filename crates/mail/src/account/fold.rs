@@ -11,7 +11,7 @@
 //! Refs: specs/bw1.md §7; docs/life-of-a-letter.md.
 
 use std::num::NonZero;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -20,11 +20,12 @@ use bytes::Bytes;
 use seal::blob::PREFIX_BYTES;
 use seal::letter::{Chain, HeadOpener, LetterHeader, OpenedHead, Stated};
 use seal::sign::VerifyingKey;
-use store::{Batch, ReadError};
+use store::ReadError;
 use tokio::sync::watch;
 use vocab::{Digest, RecordKind, Row};
 
 use super::keys::Keys;
+use super::rows::{Change, Writer};
 use super::{Account, ChangeError, OpenError};
 use crate::letter::{Head, Parsed};
 use crate::mailbox::{Flags, Message, MessageRow, Name, SpecialUse, encode};
@@ -136,11 +137,14 @@ impl Following {
         Ok(Arrival { row, opened, head: head?, chain })
     }
 
-    fn report(&self) {
+    /// Whether something is wrong with the chain; the log says what.
+    fn report(&self) -> bool {
         let Self { altered, replayed, gaps, .. } = *self;
-        if altered + replayed + gaps > 0 {
+        let is_wrong = altered + replayed + gaps > 0;
+        if is_wrong {
             tracing::error!(altered, replayed, gaps, "the chain of arrivals does not check");
         }
+        is_wrong
     }
 }
 
@@ -149,7 +153,10 @@ impl Account {
     pub(super) async fn start_folding(self: &Arc<Self>) -> Result<(), OpenError> {
         let arrivals = self.read.watch(self.id).map_err(|_| OpenError::Failed)?;
         self.fold_or_say().await;
-        let task = tokio::spawn(keep_folding(Arc::downgrade(self), arrivals));
+        let (account, waits) = (Arc::downgrade(self), Arc::clone(&self.arrivals_wait));
+        let (read, id) = (self.read.clone(), self.id);
+        let is_any = move || !matches!(read.last_row(id, RecordKind::LetterHead), Ok(None));
+        let task = tokio::spawn(keep_folding(account, waits, is_any, arrivals));
         if let Ok(mut folding) = self.folding.lock() {
             *folding = Some(task.abort_handle());
         }
@@ -171,11 +178,13 @@ impl Account {
     async fn fold(self: &Arc<Self>) -> Result<(), ChangeError> {
         let account = Arc::clone(self);
         super::to_its_end(async move {
-            let _writing = account.writing.lock().await;
+            let mut writer = account.writing.lock().await;
             let mut following = account.following()?;
-            let folded = account.fold_all(&mut following).await;
+            let folded = account.fold_all(&mut writer, &mut following).await;
             account.arrivals_wait.store(folded == Err(ChangeError::Full), Ordering::Relaxed);
-            following.report();
+            if following.report() {
+                account.altered.store(true, Ordering::Relaxed);
+            }
             folded
         })
         .await
@@ -191,7 +200,11 @@ impl Account {
         Ok(Following { chain, altered: 0, replayed: 0, gaps: 0 })
     }
 
-    async fn fold_all(self: &Arc<Self>, following: &mut Following) -> Result<(), ChangeError> {
+    async fn fold_all(
+        self: &Arc<Self>,
+        writer: &mut Writer,
+        following: &mut Following,
+    ) -> Result<(), ChangeError> {
         let keys = self.keys()?;
         let mut heads = self.heads(&keys, Some(0)).await?;
         loop {
@@ -199,7 +212,7 @@ impl Account {
             let next = heads.next.filter(|_| go_on);
             // The next heads first: their threads are at work when the commit is made ready.
             let (more, folded) =
-                tokio::join!(biased; self.heads(&keys, next), self.fold_some(arrivals));
+                tokio::join!(biased; self.heads(&keys, next), self.fold_some(writer, arrivals));
             folded?;
             heads = more?;
             if next.is_none() {
@@ -300,7 +313,11 @@ impl Account {
     }
 
     /// Makes letters messages, in one commit.
-    async fn fold_some(&self, arrivals: Vec<Arrival>) -> Result<(), ChangeError> {
+    async fn fold_some(
+        &self,
+        writer: &mut Writer,
+        arrivals: Vec<Arrival>,
+    ) -> Result<(), ChangeError> {
         let Some(last) = arrivals.last() else { return Ok(()) };
         let (inbox, junk, mut modseq, mut account_row) = {
             let state = self.state()?;
@@ -310,7 +327,7 @@ impl Account {
             (shells.0, shells.1, state.modseq, state.to_row())
         };
         let mut targets = if inbox.row == junk.row { vec![inbox] } else { vec![inbox, junk] };
-        let mut batch = Batch::new(self.id);
+        let mut change = self.change()?;
         let mut added = Vec::with_capacity(arrivals.len());
         for arrival in &arrivals {
             modseq += 1;
@@ -319,18 +336,16 @@ impl Account {
             let uid = target.uid_next;
             target.uid_next = super::change::next_uid(uid)?;
             target.highest_modseq = modseq;
-            let (next, message) = self.put_arrival(batch, arrival, target.row, uid, modseq)?;
-            batch = next.delete(RecordKind::LetterHead, Row(arrival.row));
-            added.push((target.row, message));
+            added.push((target.row, change.add_arrival(arrival, target.row, uid, modseq)?));
         }
         for target in &targets {
-            batch = self.put_mailbox(batch, target, modseq)?;
+            change.put_mailbox(target, modseq)?;
         }
         (account_row.folded, account_row.chain) = (last.chain.sequence, last.chain.digest.0);
         account_row.modseq = modseq;
         let plain = encode(&account_row);
-        batch = self.put_row(batch, RecordKind::AccountState, 0, 0, modseq, &plain)?;
-        self.append.commit(batch).await?;
+        change.put(RecordKind::AccountState, 0, 0, modseq, &plain)?;
+        change.commit(writer).await?;
         self.apply(modseq, |state| {
             (state.folded, state.chain) = (account_row.folded, account_row.chain);
             for target in targets {
@@ -347,15 +362,17 @@ impl Account {
             }
         })
     }
+}
 
-    fn put_arrival(
-        &self,
-        batch: Batch,
+impl Change<'_> {
+    /// Makes a letter a message; its body stays where it is.
+    fn add_arrival(
+        &mut self,
         arrival: &Arrival,
         mailbox: u64,
         uid: u32,
         modseq: u64,
-    ) -> Result<(Batch, Message), ChangeError> {
+    ) -> Result<Message, ChangeError> {
         let Arrival { row, opened, head, .. } = arrival;
         let epoch = opened.header.epoch.0;
         let size = u32::try_from(head.length).map_err(|_| ChangeError::TooLarge)?;
@@ -375,8 +392,9 @@ impl Account {
             verdicts: &head.verdicts,
             sent: *sent,
         };
-        let batch = self.put_message(batch, modseq, epoch, modseq, &message_row)?;
-        let message = Message {
+        self.add_message(modseq, epoch, &message_row)?;
+        self.delete_blob(RecordKind::LetterHead, *row);
+        Ok(Message {
             row: modseq,
             uid,
             modseq,
@@ -388,8 +406,7 @@ impl Account {
             sent: *sent,
             letter_row: *row,
             envelope: envelope.as_slice().into(),
-        };
-        Ok((batch, message))
+        })
     }
 }
 
@@ -406,16 +423,24 @@ fn shared_out<T>(mut all: Vec<T>, parts: usize) -> Vec<Vec<T>> {
     shared
 }
 
-async fn keep_folding(account: Weak<Account>, mut arrivals: watch::Receiver<u64>) {
+/// Folds when something was written and there is any letter. It holds the account for nothing
+/// else: what most often was written is the account's own, and its session may be gone.
+async fn keep_folding(
+    account: Weak<Account>,
+    waits: Arc<AtomicBool>,
+    is_any: impl Fn() -> bool,
+    mut arrivals: watch::Receiver<u64>,
+) {
     loop {
-        let waits = account.upgrade().is_some_and(|account| account.arrivals_wait());
-        let patience = if waits { FULL_DISK } else { Duration::MAX };
+        let patience = if waits.load(Ordering::Relaxed) { FULL_DISK } else { Duration::MAX };
         // Without an arrival in time it is tried all the same: there may be room again.
         if let Ok(Err(_)) = tokio::time::timeout(patience, arrivals.changed()).await {
             return;
         }
-        let Some(account) = account.upgrade() else { return };
-        account.fold_or_say().await;
+        if is_any() {
+            let Some(account) = account.upgrade() else { return };
+            account.fold_or_say().await;
+        }
     }
 }
 

@@ -69,11 +69,21 @@ impl Keys {
         Some(slot.get_or_init(|| keys))
     }
 
-    pub(super) fn open_row(&self, kind: RecordKind, row: u64, sealed: &[u8]) -> Option<Opened> {
+    /// The keys a sealed row says it is under.
+    pub(super) fn row_keys_of(&self, sealed: &[u8]) -> Option<&RowKeys> {
         let header = seal::row::header(sealed).ok()?;
-        let keys = self.row_keys((header.epoch, header.version))?;
+        self.row_keys((header.epoch, header.version))
+    }
+
+    /// The keys standing data is sealed with.
+    pub(super) fn standing(&self) -> Option<&EpochKeys> {
+        self.held.standing().ok()
+    }
+
+    pub(super) fn open_row(&self, kind: RecordKind, row: u64, sealed: &[u8]) -> Option<Opened> {
+        let keys = self.row_keys_of(sealed)?;
         let (modseq, plain) = keys.open(kind, Row(row), sealed).ok()?;
-        Some(Opened { epoch: header.epoch.0, modseq: modseq.0, plain })
+        Some(Opened { epoch: keys.epoch().0, modseq: modseq.0, plain })
     }
 
     pub(super) fn seal_row(

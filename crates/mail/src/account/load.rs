@@ -1,16 +1,21 @@
 //! Opening an account: its rows, once, into memory.
 //!
 //! Invariant: a message whose row does not open is reported, not shown and not touched; if the
-//! account's own rows do not open, the account does not.
-//! Refs: specs/bw1.md §8.
+//! account's own rows do not open, the account does not. Rows that are missing, old or added are
+//! told from the anchor.
+//! Refs: specs/bw1.md §8, §8.4.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, RwLock};
 
+use store::{Read, ReadError};
+use tokio::sync::Semaphore;
 use vocab::{AccountId, RecordKind, Row};
 
+use super::index::Indexing;
 use super::keys::{Keys, OpenKeys};
-use super::{Account, IN_TRANSIT_OCTETS, Services};
+use super::rows::{ANCHOR_ROW, COVERED, Kept, Writer};
+use super::{Account, Anchors, IN_TRANSIT_OCTETS, KeystoreError, Services};
 use crate::mailbox::{
     Flags, Mailbox, MailboxRow, Message, MessageRow, Name, SpecialUse, State, StateRow,
 };
@@ -26,74 +31,150 @@ pub enum OpenError {
     Failed,
 }
 
+/// The kinds that are kept in memory.
+const LOADED: [RecordKind; 3] =
+    [RecordKind::AccountState, RecordKind::Mailbox, RecordKind::Message];
+
 /// What loading found.
-struct Loaded {
-    state: State,
-    unreadable: usize,
+pub(super) struct Loaded {
+    pub(super) state: State,
+    pub(super) unreadable: usize,
+    /// What the rows that open come to.
+    pub(super) found: Option<Kept>,
+    /// The stored anchor, if all rows open and are those it knows.
+    pub(super) kept: Option<Kept>,
 }
 
 impl Account {
     /// Loads everything, makes the first mailboxes if there are none, folds what arrived, and
     /// goes on folding.
-    pub(super) async fn load(keys: OpenKeys, services: &Services) -> Result<Arc<Self>, OpenError> {
+    pub(super) async fn load(
+        keys: OpenKeys,
+        services: &Services,
+        indexers: &Arc<Semaphore>,
+    ) -> Result<Arc<Self>, OpenError> {
         let (keys, read) = (Arc::new(Keys::new(keys)), services.read.clone());
+        let anchors = Arc::clone(&services.anchors);
         let id = keys.account();
         let loading = Arc::clone(&keys);
         // Fifty thousand rows are tens of milliseconds: not for an async thread.
-        let loaded = tokio::task::spawn_blocking(move || load(id, &loading, &read));
+        let loaded = tokio::task::spawn_blocking(move || load(id, &loading, &read, &anchors));
         let loaded = loaded.await.map_err(|_| OpenError::Failed)??;
         if loaded.unreadable > 0 {
             tracing::error!(rows = loaded.unreadable, "message rows do not open");
         }
+        let is_altered = loaded.kept.is_none();
         let fresh = loaded.state.named(&Name::inbox()).is_none();
         let account = Arc::new(Self {
             id,
             keys: RwLock::new(keys),
-            append: services.append.clone(),
             read: services.read.clone(),
             entropy: Arc::clone(&services.entropy),
             clock: Arc::clone(&services.clock),
             state: RwLock::new(loaded.state),
-            writing: tokio::sync::Mutex::new(()),
+            altered: AtomicBool::new(false),
+            anchors: Arc::clone(&services.anchors),
+            writing: tokio::sync::Mutex::new(Writer::new(services.append.clone(), loaded.kept)),
             changes: tokio::sync::watch::Sender::new(0),
             folding: Mutex::new(None),
-            arrivals_wait: AtomicBool::new(false),
-            in_transit: Arc::new(tokio::sync::Semaphore::new(IN_TRANSIT_OCTETS)),
+            indexing: Indexing::new(Arc::clone(indexers)),
+            arrivals_wait: Arc::default(),
+            in_transit: Arc::new(Semaphore::new(IN_TRANSIT_OCTETS)),
         });
+        if is_altered {
+            account.found_altered();
+        }
         if fresh {
             account.create_first().await.map_err(|_| OpenError::Failed)?;
         }
         account.start_folding().await?;
+        account.start_indexing();
         Ok(account)
     }
 }
 
-fn load(id: AccountId, keys: &Keys, read: &store::Read) -> Result<Loaded, OpenError> {
-    let failed = |_| OpenError::Failed;
-    let mut state = State::default();
-    let row = read.get(id, RecordKind::AccountState, Row(0)).map_err(failed)?;
-    if let Some(sealed) = row {
-        let opened = keys.open_row(RecordKind::AccountState, 0, &sealed);
-        let opened = opened.ok_or(OpenError::Tampered)?;
-        let row: StateRow = minicbor::decode(&opened.plain).map_err(|_| OpenError::Tampered)?;
-        state.modseq = row.modseq.max(opened.modseq);
-        state.uid_validity = row.uid_validity;
-        state.folded = row.folded;
-        state.chain = row.chain;
+/// The rows as they are read: what they come to, and whether each of them opened.
+struct Rows<'a> {
+    id: AccountId,
+    keys: &'a Keys,
+    read: &'a Read,
+    found: Option<Kept>,
+    lost: usize,
+}
+
+impl Rows<'_> {
+    /// Calls `take` with each row of a kind; it says whether the row opened. One the disk has
+    /// lost is no reason to show nothing.
+    fn each(
+        &mut self,
+        kind: RecordKind,
+        mut take: impl FnMut(&Keys, u64, &[u8]) -> bool,
+    ) -> Result<(), OpenError> {
+        for found in self.read.scan(self.id, kind, Row(0)) {
+            let (row, sealed) = match found {
+                Ok(found) => found,
+                Err(ReadError::Damaged { .. }) => {
+                    self.lost += 1;
+                    continue;
+                }
+                Err(ReadError::Io(_) | ReadError::Index(_)) => return Err(OpenError::Failed),
+            };
+            let is_whole = take(self.keys, row.0, &sealed);
+            let take_in = |kept: &mut Kept| kept.take_in(self.keys, kind, row, &sealed);
+            let is_known = is_whole && self.found.as_mut().and_then(take_in).is_some();
+            self.lost += usize::from(!is_known);
+        }
+        Ok(())
     }
-    for found in read.scan(id, RecordKind::Mailbox, Row(0)) {
-        let (row, sealed) = found.map_err(failed)?;
-        let mailbox = mailbox(keys, row.0, &sealed).ok_or(OpenError::Tampered)?;
+
+    /// The anchor, if these are the rows it knows.
+    fn kept(&self) -> Result<Option<Kept>, OpenError> {
+        let stored = match self.read.get(self.id, RecordKind::AccountAnchor, ANCHOR_ROW) {
+            Ok(stored) => stored,
+            Err(ReadError::Damaged { .. }) => return Ok(None),
+            Err(ReadError::Io(_) | ReadError::Index(_)) => return Err(OpenError::Failed),
+        };
+        let found = self.found.as_ref().filter(|_| self.lost == 0);
+        Ok(found.and_then(|found| match stored {
+            Some(stored) => found.agreed(self.keys, self.read, &stored),
+            None if found.count() == 0 => Kept::start(self.keys),
+            None => None,
+        }))
+    }
+}
+
+/// Reads and opens every row.
+pub(super) fn load(
+    id: AccountId,
+    keys: &Keys,
+    read: &Read,
+    anchors: &Anchors,
+) -> Result<Loaded, OpenError> {
+    let mut state = State::default();
+    let mut rows = Rows { id, keys, read, found: Kept::start(keys), lost: 0 };
+    let mut own = true;
+    rows.each(RecordKind::AccountState, |keys, row, sealed| {
+        own &= account_state(&mut state, keys, row, sealed).is_some();
+        own
+    })?;
+    rows.each(RecordKind::Mailbox, |keys, row, sealed| {
+        let mailbox = mailbox(keys, row, sealed);
+        own &= mailbox.is_some();
+        let Some(mailbox) = mailbox else { return false };
         state.modseq = state.modseq.max(mailbox.highest_modseq);
         state.uid_validity = state.uid_validity.max(mailbox.uid_validity);
-        state.mailboxes.insert(row.0, mailbox);
+        state.mailboxes.insert(row, mailbox);
+        true
+    })?;
+    if !own || rows.lost > 0 {
+        return Err(OpenError::Tampered);
     }
-    let mut unreadable = 0;
-    for found in read.scan(id, RecordKind::Message, Row(0)) {
-        let (row, sealed) = found.map_err(failed)?;
-        if place(&mut state, keys, row.0, &sealed).is_none() {
-            unreadable += 1;
-        }
+    rows.each(RecordKind::Message, |keys, row, sealed| {
+        place(&mut state, keys, row, sealed).is_some()
+    })?;
+    let unreadable = rows.lost;
+    for kind in COVERED.into_iter().filter(|kind| !LOADED.contains(kind)) {
+        rows.each(kind, |keys, row, sealed| keys.open_row(kind, row, sealed).is_some())?;
     }
     for mailbox in state.mailboxes.values_mut() {
         mailbox.messages.sort_unstable_by_key(|message| message.uid);
@@ -101,7 +182,29 @@ fn load(id: AccountId, keys: &Keys, read: &store::Read) -> Result<Loaded, OpenEr
         mailbox.highest_modseq = mailbox.highest_modseq.max(highest);
         state.modseq = state.modseq.max(highest);
     }
-    Ok(Loaded { state, unreadable })
+    let pinned = anchors.pinned(id);
+    if pinned == Err(KeystoreError::Failed) {
+        return Err(OpenError::Failed);
+    }
+    // No anchor is as good as one of no rows, if no pin says that there was one.
+    let kept = rows.kept()?.filter(|kept| match pinned {
+        Ok(Some(pinned)) => pinned == kept.pinned(),
+        Ok(None) => kept.count() == 0,
+        Err(_) => false,
+    });
+    let pinned = pinned.ok().flatten().map_or(0, |pinned| pinned.number);
+    state.modseq = state.modseq.max(pinned);
+    Ok(Loaded { state, unreadable, found: rows.found, kept })
+}
+
+fn account_state(state: &mut State, keys: &Keys, row: u64, sealed: &[u8]) -> Option<()> {
+    let opened = keys.open_row(RecordKind::AccountState, row, sealed).filter(|_| row == 0)?;
+    let held: StateRow = minicbor::decode(&opened.plain).ok()?;
+    state.modseq = held.modseq.max(opened.modseq);
+    state.uid_validity = held.uid_validity;
+    state.folded = held.folded;
+    state.chain = held.chain;
+    Some(())
 }
 
 fn mailbox(keys: &Keys, row: u64, sealed: &[u8]) -> Option<Mailbox> {

@@ -6,10 +6,10 @@
 
 use std::sync::Arc;
 
-use store::Batch;
-use vocab::{RecordKind, Row};
+use vocab::RecordKind;
 
 use super::change::{ROWS_PER_COMMIT, shell};
+use super::rows::{Change, Writer};
 use super::{Account, ChangeError};
 use crate::mailbox::{MAILBOXES_MAX, Mailbox, Name, SpecialUse, State, encode};
 
@@ -21,12 +21,12 @@ impl Account {
     pub async fn create(self: &Arc<Self>, name: Name) -> Result<(), ChangeError> {
         let account = Arc::clone(self);
         super::to_its_end(async move {
-            let _writing = account.writing.lock().await;
+            let mut writer = account.writing.lock().await;
             if account.state()?.named(&name).is_some() {
                 return Err(ChangeError::Exists);
             }
             let made = account.new_mailboxes(&[(name, None)])?;
-            account.commit_mailboxes(made, &[]).await
+            account.commit_mailboxes(&mut writer, made, &[]).await
         })
         .await
     }
@@ -39,7 +39,7 @@ impl Account {
             wanted.push((name, Some(special)));
         }
         let made = self.new_mailboxes(&wanted)?;
-        self.commit_mailboxes(made, &[]).await
+        self.commit_mailboxes(&mut *self.writing.lock().await, made, &[]).await
     }
 
     /// These mailboxes and their missing parents, numbered, not yet written.
@@ -85,7 +85,12 @@ impl Account {
     }
 
     /// Writes mailboxes and forgets the rows in `gone`, with the account's counters.
-    async fn commit_mailboxes(&self, put: Vec<Mailbox>, gone: &[u64]) -> Result<(), ChangeError> {
+    async fn commit_mailboxes(
+        &self,
+        writer: &mut Writer,
+        put: Vec<Mailbox>,
+        gone: &[u64],
+    ) -> Result<(), ChangeError> {
         let (mut modseq, mut uid_validity) = {
             let state = self.state()?;
             (state.modseq + 1, state.uid_validity)
@@ -94,15 +99,15 @@ impl Account {
             modseq = modseq.max(mailbox.highest_modseq);
             uid_validity = uid_validity.max(mailbox.uid_validity);
         }
-        let mut batch = Batch::new(self.id);
+        let mut change = self.change()?;
         for mailbox in &put {
-            batch = self.put_mailbox(batch, mailbox, modseq)?;
+            change.put_mailbox(mailbox, modseq)?;
         }
         for row in gone {
-            batch = batch.delete(RecordKind::Mailbox, Row(*row));
+            change.delete(RecordKind::Mailbox, *row)?;
         }
-        batch = self.put_state(batch, modseq, uid_validity)?;
-        self.append.commit(batch).await?;
+        self.put_state(&mut change, modseq, uid_validity)?;
+        change.commit(writer).await?;
         self.apply(modseq, |state| {
             state.uid_validity = uid_validity;
             for row in gone {
@@ -121,10 +126,10 @@ impl Account {
     /// The account's counters, so that no number is given twice though its mailbox is gone.
     pub(super) fn put_state(
         &self,
-        batch: Batch,
+        change: &mut Change<'_>,
         modseq: u64,
         uid_validity: u32,
-    ) -> Result<Batch, ChangeError> {
+    ) -> Result<(), ChangeError> {
         let row = {
             let state = self.state()?;
             let mut row = state.to_row();
@@ -132,7 +137,7 @@ impl Account {
             row.uid_validity = row.uid_validity.max(uid_validity);
             row
         };
-        self.put_row(batch, RecordKind::AccountState, 0, 0, modseq, &encode(&row))
+        change.put(RecordKind::AccountState, 0, 0, modseq, &encode(&row))
     }
 
     /// Drops a mailbox and its messages for good.
@@ -143,7 +148,7 @@ impl Account {
     pub async fn delete(self: &Arc<Self>, name: Name) -> Result<(), ChangeError> {
         let account = Arc::clone(self);
         super::to_its_end(async move {
-            let _writing = account.writing.lock().await;
+            let mut writer = account.writing.lock().await;
             let (row, messages) = {
                 let state = account.state()?;
                 let held = state.named(&name).ok_or(ChangeError::NoMailbox)?;
@@ -157,7 +162,7 @@ impl Account {
                 (held.row, held.messages.clone())
             };
             for some in messages.chunks(ROWS_PER_COMMIT) {
-                account.remove_some(row, some).await?;
+                account.remove_some(&mut writer, row, some).await?;
             }
             let (mut left, modseq) = {
                 let state = account.state()?;
@@ -167,14 +172,15 @@ impl Account {
             left.exists = false;
             left.special = None;
             // RFC 9051 §6.3.7: a subscription outlives its mailbox.
-            let batch = Batch::new(account.id);
-            let batch = if left.subscribed {
-                account.put_mailbox(batch, &left, modseq)?
+            let mut change = account.change()?;
+            if left.subscribed {
+                change.put_mailbox(&left, modseq)?;
             } else {
-                batch.delete(RecordKind::Mailbox, Row(row))
-            };
-            let batch = account.put_state(batch, modseq, 0)?;
-            account.append.commit(batch.to_make_room()).await?;
+                change.delete(RecordKind::Mailbox, row)?;
+            }
+            account.put_state(&mut change, modseq, 0)?;
+            change.make_room();
+            change.commit(&mut writer).await?;
             account.apply(modseq, |state| {
                 state.mailboxes.remove(&row);
                 if left.subscribed {
@@ -195,7 +201,7 @@ impl Account {
         }
         let account = Arc::clone(self);
         super::to_its_end(async move {
-            let _writing = account.writing.lock().await;
+            let mut writer = account.writing.lock().await;
             let mut gone = Vec::new();
             let mut put = {
                 let state = account.state()?;
@@ -225,7 +231,7 @@ impl Account {
             };
             let parents: Vec<_> = to.parents().map(|name| (name, None)).collect();
             put.extend(account.new_mailboxes(&parents)?);
-            account.commit_mailboxes(put, &gone).await
+            account.commit_mailboxes(&mut writer, put, &gone).await
         })
         .await
     }
@@ -248,7 +254,7 @@ impl Account {
     pub async fn subscribe(self: &Arc<Self>, name: Name, wanted: bool) -> Result<(), ChangeError> {
         let account = Arc::clone(self);
         super::to_its_end(async move {
-            let _writing = account.writing.lock().await;
+            let mut writer = account.writing.lock().await;
             let (put, gone) = {
                 let state = account.state()?;
                 subscription(&state, name, wanted)?
@@ -256,7 +262,7 @@ impl Account {
             if put.is_empty() && gone.is_empty() {
                 return Ok(());
             }
-            account.commit_mailboxes(put, &gone).await
+            account.commit_mailboxes(&mut writer, put, &gone).await
         })
         .await
     }

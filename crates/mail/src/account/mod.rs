@@ -7,35 +7,47 @@
 //! No lock is held while a connection is written to.
 //! Refs: specs/bw1.md §7, §8; docs/life-of-a-letter.md.
 
+mod anchors;
 mod body;
 mod change;
+mod check;
+mod deletion;
 mod fold;
+mod index;
 mod keys;
 mod keystore;
 mod load;
 mod login;
 mod mailboxes;
+mod passes;
 mod policies;
+mod rows;
+mod turns;
+mod uses;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use seal::Entropy;
-use store::{Append, Batch, CommitError, Read};
+use store::{Append, CommitError, Read};
 use tokio::sync::watch;
 use vocab::{AccountId, RecordKind, Row};
 
+pub use anchors::Anchors;
 pub use body::{Content, ReadBodyError};
 pub use change::{Appended, Copied, Stored};
+pub use check::{Checked, Finding};
 pub use keys::OpenKeys;
 pub use keystore::{KeystoreError, Keystores, KeystoresOptions};
 pub use load::OpenError;
-pub use login::{Door, DoorOptions, LoginError, Policy, Resolve};
+pub use login::{Door, DoorOptions, LoginError, Policy, Resolve, Shown};
+pub use passes::Pass;
 pub use policies::{Policies, PoliciesError, PoliciesOptions};
 
 use crate::mailbox::{Mailbox, MessageRow, State, TooManyKeywords, encode};
 use crate::runtime::Clock;
+use rows::{Change, Writer};
 
 /// Rows of bodies that the owner put here have this bit; arrivals count up from 1 without it.
 pub(crate) const OWN_ROWS: u64 = 1 << 63;
@@ -93,18 +105,21 @@ impl From<TooManyKeywords> for ChangeError {
 pub struct Account {
     id: AccountId,
     keys: RwLock<Arc<keys::Keys>>,
-    append: Append,
     read: Read,
     entropy: Arc<dyn Entropy>,
     clock: Arc<dyn Clock>,
     state: RwLock<State>,
     /// One change at a time.
-    writing: tokio::sync::Mutex<()>,
+    writing: tokio::sync::Mutex<Writer>,
+    /// Its rows were altered outside of it.
+    altered: AtomicBool,
+    anchors: Arc<Anchors>,
     /// Counts changes; sessions watch it.
     changes: watch::Sender<u64>,
     folding: Mutex<Option<tokio::task::AbortHandle>>,
+    indexing: index::Indexing,
     /// Letters arrived that could not be folded: the disk is full.
-    arrivals_wait: AtomicBool,
+    arrivals_wait: Arc<AtomicBool>,
     /// Room for messages between its sessions and its owner's programs.
     in_transit: Arc<tokio::sync::Semaphore>,
 }
@@ -156,6 +171,18 @@ impl Account {
         self.arrivals_wait.load(Ordering::Relaxed)
     }
 
+    /// Whether its rows are not those it wrote: some were altered, removed, added or put back
+    /// (specs/bw1.md §8.4). What is there is shown; its owner has to be told.
+    #[must_use]
+    pub fn is_altered(&self) -> bool {
+        self.altered.load(Ordering::Relaxed)
+    }
+
+    fn found_altered(&self) {
+        self.altered.store(true, Ordering::Relaxed);
+        tracing::error!("an account's rows are not those it wrote");
+    }
+
     fn state_mut(&self) -> Result<RwLockWriteGuard<'_, State>, ChangeError> {
         self.state.write().map_err(|_| ChangeError::Failed)
     }
@@ -198,44 +225,32 @@ impl Account {
     }
 
     fn open_message(&self, row: u64) -> Result<keys::Opened, ChangeError> {
+        Ok(self.read_message(row)?.1)
+    }
+
+    /// A message's row, as it is sealed and opened.
+    fn read_message(&self, row: u64) -> Result<(bytes::Bytes, keys::Opened), ChangeError> {
         let sealed = self.read.get(self.id, RecordKind::Message, Row(row));
         let sealed = sealed.ok().flatten().ok_or(ChangeError::Failed)?;
-        self.keys()?.open_row(RecordKind::Message, row, &sealed).ok_or(ChangeError::Failed)
+        let opened = self.keys()?.open_row(RecordKind::Message, row, &sealed);
+        Ok((sealed, opened.ok_or(ChangeError::Failed)?))
     }
+}
 
-    fn put_message(
-        &self,
-        batch: Batch,
+impl Change<'_> {
+    /// Puts a new message.
+    fn add_message(
+        &mut self,
         row: u64,
         epoch: u32,
-        modseq: u64,
         message: &MessageRow<'_>,
-    ) -> Result<Batch, ChangeError> {
-        self.put_row(batch, RecordKind::Message, row, epoch, modseq, &encode(message))
+    ) -> Result<(), ChangeError> {
+        self.add(RecordKind::Message, row, epoch, row, &encode(message))
     }
 
-    fn put_mailbox(
-        &self,
-        batch: Batch,
-        mailbox: &Mailbox,
-        modseq: u64,
-    ) -> Result<Batch, ChangeError> {
-        let plain = encode(&mailbox.to_row());
-        self.put_row(batch, RecordKind::Mailbox, mailbox.row, 0, modseq, &plain)
-    }
-
-    fn put_row(
-        &self,
-        batch: Batch,
-        kind: RecordKind,
-        row: u64,
-        epoch: u32,
-        modseq: u64,
-        plain: &[u8],
-    ) -> Result<Batch, ChangeError> {
-        let keys = self.keys()?;
-        let sealed = keys.seal_row(kind, row, epoch, modseq, plain, self.entropy.as_ref());
-        Ok(batch.put(kind, Row(row), sealed.ok_or(ChangeError::Failed)?))
+    /// Puts a mailbox, new or changed.
+    fn put_mailbox(&mut self, mailbox: &Mailbox, modseq: u64) -> Result<(), ChangeError> {
+        self.put(RecordKind::Mailbox, mailbox.row, 0, modseq, &encode(&mailbox.to_row()))
     }
 }
 
@@ -258,19 +273,24 @@ pub struct Services {
     pub entropy: Arc<dyn Entropy>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// The cell's pins of what accounts wrote last.
+    pub anchors: Arc<Anchors>,
 }
 
 /// The accounts that are open in this process.
 pub struct Registry {
     services: Services,
     open: Mutex<HashMap<AccountId, Arc<tokio::sync::Mutex<Weak<Account>>>>>,
+    /// Whose search index is worked on: one account's at a time.
+    indexers: Arc<tokio::sync::Semaphore>,
 }
 
 impl Registry {
     /// None is open.
     #[must_use]
     pub fn new(services: Services) -> Self {
-        Self { services, open: Mutex::new(HashMap::new()) }
+        let indexers = Arc::new(tokio::sync::Semaphore::new(1));
+        Self { services, open: Mutex::new(HashMap::new()), indexers }
     }
 
     /// What accounts are made with.
@@ -302,9 +322,32 @@ impl Registry {
             }
             return Ok(account);
         }
-        let account = Account::load(keys, &self.services).await?;
+        let account = Account::load(keys, &self.services, &self.indexers).await?;
         *held = Arc::downgrade(&account);
         Ok(account)
+    }
+
+    /// Whether a session has the account open.
+    fn is_open(&self, account: AccountId) -> bool {
+        let Ok(open) = self.open.lock() else { return false };
+        let slot = open.get(&account).map(Arc::clone);
+        drop(open);
+        slot.is_some_and(|slot| slot.try_lock().map_or(true, |held| held.strong_count() > 0))
+    }
+
+    /// Hands newer keys to the account if it is open.
+    async fn renew(&self, keys: OpenKeys) {
+        let slot = match self.open.lock() {
+            Ok(open) => open.get(&keys.keys.account()).map(Arc::clone),
+            Err(_) => None,
+        };
+        let Some(slot) = slot else { return };
+        let held = slot.lock().await;
+        if let Some(account) = held.upgrade()
+            && account.renew(keys)
+        {
+            account.fold_or_say().await;
+        }
     }
 
     /// How many accounts are open.

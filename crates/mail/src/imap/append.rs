@@ -1,7 +1,7 @@
 //! APPEND.
 //!
 //! Invariant: OK is said when the message is sealed and on disk.
-//! Refs: RFC 9051 §6.3.12; RFC 4315 §3; RFC 7889; RFC 3516 §4.4.
+//! Refs: RFC 9051 §6.3.12; RFC 4315 §3; RFC 7889; RFC 9208 §4.3.1; RFC 3516 §4.4.
 
 use imap_types::datetime::DateTime;
 use imap_types::extensions::binary::LiteralOrLiteral8;
@@ -35,6 +35,9 @@ impl Session<'_> {
         }
         if message.len() > self.context.limits.append_octets {
             return ChangeError::TooLarge.into();
+        }
+        if let Err(reply) = self.refuse_over_quota(&account, message.len(), 1) {
+            return reply;
         }
         let received = date.and_then(|date| u64::try_from(date.as_ref().timestamp()).ok());
         match account.append(name, message, flag_set(flags), received).await {

@@ -37,6 +37,10 @@ impl Session<'_> {
             Err(reply) => return reply,
         };
         let asked = uids.len();
+        // A copy shares its message's body; what is moved adds nothing.
+        if !r#move && let Err(reply) = self.refuse_over_quota(&account, 0, asked) {
+            return reply;
+        }
         match account.copy(row, uids, name, r#move).await {
             Ok(copied) if copied.from.is_empty() && asked > 0 && !by_uid => {
                 Reply::no("[EXPUNGEISSUED] these messages are gone")

@@ -17,6 +17,7 @@ mod idle;
 mod list;
 mod login;
 mod mailboxes;
+mod quota;
 mod reply;
 mod search;
 mod section;
@@ -27,6 +28,7 @@ mod set;
 mod status;
 mod store;
 
+use core::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +36,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use crate::account::Door;
+use crate::quota::Quotas;
 
 /// Times and sizes.
 #[derive(Debug, Clone, Copy)]
@@ -76,6 +79,8 @@ impl Default for Limits {
 pub struct Context {
     /// Who lets owners in.
     pub door: Arc<Door>,
+    /// How much they may hold.
+    pub quotas: Arc<Quotas>,
     /// Times and sizes.
     pub limits: Limits,
     /// Becomes true when the server goes down; each session then says BYE.
@@ -84,11 +89,14 @@ pub struct Context {
 
 /// Serves one connection to its end. What goes wrong on it is said to the client; nothing is
 /// left for the caller to do.
-pub async fn serve<S>(stream: S, context: &Context)
+///
+/// `from` is where the client comes from; unlockers limited to networks serve nobody if it is
+/// `None`.
+pub async fn serve<S>(stream: S, from: Option<IpAddr>, context: &Context)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let connection =
         connection::Connection::new(Box::new(stream), context.limits, context.shutdown.clone());
-    Box::pin(session::Session::new(context, connection).run()).await;
+    Box::pin(session::Session::new(context, connection, from).run()).await;
 }

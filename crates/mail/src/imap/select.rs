@@ -78,6 +78,9 @@ impl Session<'_> {
                 said.push_str("* LIST () \"/\" ");
             }
         }
+        if account.is_altered() {
+            self.say(super::login::ALTERED);
+        }
         self.say(&said);
         if self.rev2 {
             proto::imap::write::mailbox(&mut self.out, name.as_str(), true);

@@ -17,9 +17,6 @@ impl Session<'_> {
         if items.is_empty() {
             return Reply::bad("no items");
         }
-        if items.contains(&StatusDataItemName::DeletedStorage) {
-            return Reply::bad("DELETED-STORAGE is not offered");
-        }
         // RFC 7162 §3.1: asking for it enables it.
         if items.contains(&StatusDataItemName::HighestModSeq) {
             self.enable_condstore();
@@ -48,6 +45,7 @@ pub(super) fn items(names: &[String]) -> Result<Vec<StatusDataItemName>, Reply> 
         "UIDVALIDITY" => Ok(StatusDataItemName::UidValidity),
         "UNSEEN" => Ok(StatusDataItemName::Unseen),
         "DELETED" => Ok(StatusDataItemName::Deleted),
+        "DELETED-STORAGE" => Ok(StatusDataItemName::DeletedStorage),
         "SIZE" => Ok(StatusDataItemName::Size),
         "HIGHESTMODSEQ" => Ok(StatusDataItemName::HighestModSeq),
         _ => Err(Reply::bad("no such status item")),
@@ -86,7 +84,12 @@ fn value(held: &mailbox::Mailbox, item: &StatusDataItemName) -> String {
             let deleted = messages.iter().filter(|message| message.flags.has(Flags::DELETED));
             format!("DELETED {}", deleted.count())
         }
-        StatusDataItemName::DeletedStorage => "DELETED-STORAGE 0".to_owned(),
+        // RFC 9208 §4.1.4: in octets.
+        StatusDataItemName::DeletedStorage => {
+            let deleted = messages.iter().filter(|message| message.flags.has(Flags::DELETED));
+            let octets: u64 = deleted.map(|message| u64::from(message.size)).sum();
+            format!("DELETED-STORAGE {octets}")
+        }
         StatusDataItemName::Size => {
             let octets: u64 = messages.iter().map(|message| u64::from(message.size)).sum();
             format!("SIZE {octets}")

@@ -101,7 +101,7 @@ mod tests {
         octets.iter().map(|octet| format!("{octet:02x}")).collect()
     }
 
-    // specs/mail-rows.md §6
+    // specs/mail-rows.md §7
     #[test]
     fn rows_are_written_as_specified() {
         let mailbox = MailboxRow {

@@ -31,4 +31,5 @@ transcripts! {
     rev2
     literals
     restart
+    quota
 }

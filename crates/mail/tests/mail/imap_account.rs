@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bailiwick_mail::account::{Account, ChangeError, LoginError};
+use bailiwick_mail::account::{Account, ChangeError, LoginError, Shown};
 use bailiwick_mail::mailbox::{FlagChange, FlagSet, Flags, Name};
 use seal::slot::Scope;
 use store::Batch;
 use vocab::{RecordKind, Row};
 
-use crate::world::{USER, World};
+use crate::world::World;
 
 const LETTER: &[u8] = b"From: a@example.org\r\nSubject: one\r\n\r\nKnown plaintext.\r\n";
 
@@ -45,11 +45,12 @@ async fn two_logins_share_one_account_and_the_last_to_leave_closes_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_secret_opens_nothing() {
     let world = World::new();
-    let wrong = world.door.open(USER, "not it").await.err();
+    let wrong = world.door.open(Shown { secret: "not it", ..world.shown() }).await.err();
     assert_eq!(wrong, Some(LoginError::Wrong));
-    let nobody = world.door.open("nobody@ie.example", &world.secret).await.err();
+    let nobody = world.door.open(Shown { user: "nobody@ie.example", ..world.shown() }).await.err();
     assert_eq!(nobody, Some(LoginError::Wrong));
-    assert_eq!(world.door.verify(USER, &world.secret, Scope::SUBMIT).await.unwrap(), world.account);
+    let verified = world.door.verify(world.shown(), Scope::SUBMIT).await.unwrap();
+    assert_eq!(verified.0, world.account);
     assert_eq!(world.door.registry().count(), 0);
 }
 

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn connect(world: &World) -> DuplexStream {
     let (client, server) = tokio::io::duplex(1 << 16);
     let context = world.context();
-    tokio::spawn(async move { bailiwick_mail::imap::serve(server, &context).await });
+    tokio::spawn(async move { bailiwick_mail::imap::serve(server, None, &context).await });
     client
 }
 

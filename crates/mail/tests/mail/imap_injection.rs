@@ -90,7 +90,7 @@ impl Client {
     async fn connect(world: &World) -> Self {
         let (client, server) = tokio::io::duplex(1 << 16);
         let context = world.context();
-        tokio::spawn(async move { bailiwick_mail::imap::serve(server, &context).await });
+        tokio::spawn(async move { bailiwick_mail::imap::serve(server, None, &context).await });
         let mut client = Self { stream: client, unread: Vec::new(), count: 0 };
         client.response().await.unwrap();
         client

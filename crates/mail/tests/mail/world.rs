@@ -9,10 +9,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bailiwick_mail::account::{
-    Account, Door, DoorOptions, Keystores, KeystoresOptions, Registry, Services,
+    Account, Anchors, Door, DoorOptions, Keystores, KeystoresOptions, LoginError, Registry,
+    Services, Shown,
 };
 use bailiwick_mail::imap::{Context, Limits};
 use bailiwick_mail::letter::{Head, Parsed};
+use bailiwick_mail::quota::{Quota, Quotas};
 use bailiwick_mail::runtime::Clock;
 use custody::cell::CellKeys;
 use custody::user::{CreateAccount, Locked, create};
@@ -56,6 +58,7 @@ pub(crate) struct World {
     pub(crate) door: Arc<Door>,
     pub(crate) down: watch::Sender<bool>,
     pub(crate) limits: Limits,
+    pub(crate) quota: Quota,
     pub(crate) clock: Arc<StandingClock>,
     pub(crate) ingest: SigningKey,
     pub(crate) keystores: Arc<Keystores>,
@@ -124,11 +127,13 @@ impl World {
         directory: Arc<tempfile::TempDir>,
     ) -> Self {
         let clock = Arc::new(StandingClock(AtomicU64::new(NOW)));
+        let anchors = Anchors::new(&cell_keys(), store.read(), entropy.clone()).unwrap();
         let registry = Registry::new(Services {
             append: store.append(),
             read: store.read(),
             entropy: entropy.clone(),
             clock: clock.clone(),
+            anchors,
         });
         let keystores = keystores(&store, &entropy);
         let door = Door::new(
@@ -157,6 +162,7 @@ impl World {
             door,
             down,
             limits,
+            quota: Quota::default(),
             clock,
             ingest,
             keystores,
@@ -186,15 +192,30 @@ impl World {
     }
 
     pub(crate) fn context(&self) -> Context {
-        Context { door: self.door.clone(), limits: self.limits, shutdown: self.down.subscribe() }
+        let quotas = Quotas::new(self.quota, Arc::new(|_| None), self.store.read());
+        Context {
+            door: self.door.clone(),
+            quotas: Arc::new(quotas),
+            limits: self.limits,
+            shutdown: self.down.subscribe(),
+        }
     }
 
     pub(crate) fn directory(&self) -> &std::path::Path {
         self.directory.path()
     }
 
+    /// The owner's own secret, from nowhere in particular.
+    pub(crate) fn shown(&self) -> Shown<'_> {
+        Shown { user: USER, secret: &self.secret, is_token: false, from: None }
+    }
+
     pub(crate) async fn open(&self) -> Arc<Account> {
-        self.door.open(USER, &self.secret).await.unwrap()
+        self.door.open(self.shown()).await.unwrap().0
+    }
+
+    pub(crate) async fn try_open(&self) -> Result<Arc<Account>, LoginError> {
+        self.door.open(self.shown()).await.map(|(account, _)| account)
     }
 
     /// The next letter's place, in runs as long as they may be.
@@ -268,6 +289,7 @@ impl World {
         let attempt = custody::user::Attempt {
             secret: &self.secret,
             scope: seal::slot::Scope::IMAP,
+            from: None,
             passwords: false,
             pepper: None,
             now: self.clock.now(),

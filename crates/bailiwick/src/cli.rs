@@ -292,7 +292,7 @@ pub(crate) enum AccountCommand {
         /// No limit.
         #[arg(long, conflicts_with_all = ["octets", "messages", "usual"])]
         unlimited: bool,
-        /// What [limits] in the configuration says for all accounts.
+        /// What `[limits]` in the configuration says for all accounts.
         #[arg(long, conflicts_with_all = ["octets", "messages"])]
         usual: bool,
     },

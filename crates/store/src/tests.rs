@@ -1,5 +1,6 @@
 //! What only a failing disk shows, and the format's vectors.
 
+use crate::checkpoint::Checkpoint;
 use crate::disk::Disk;
 use crate::examine::{self, Fault};
 use crate::format::{
@@ -47,11 +48,13 @@ impl Failing {
         Store::open_on(disk, options()).unwrap()
     }
 
-    /// A store with one row, whose keeper has written its first checkpoint and is at rest.
+    /// A store with one row, whose keeper has written a checkpoint after the one of its opening,
+    /// and is at rest.
     fn begun(&self) -> Store {
         let store = self.open();
         assert_eq!(put(&store, 1, 100), Ok(1));
-        while !self.disk.lasts(&self.dir.path().join("CHECKPOINT")) {
+        let number = || Checkpoint::read(&store.shared.disk).unwrap().map_or(0, |it| it.number);
+        while number() < 2 || !self.disk.is_settled() {
             std::thread::yield_now();
         }
         store

@@ -178,9 +178,9 @@ impl SimulatedDisk {
         self.state().armed.push((act, after, kind));
     }
 
-    /// Whether the name would be there after a power cut.
-    pub(crate) fn lasts(&self, path: &Path) -> bool {
-        self.state().lasting.contains_key(path)
+    /// Whether every name that is seen would be there after a power cut.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.state().pending.is_empty()
     }
 
     pub(crate) fn disarm(&self) {

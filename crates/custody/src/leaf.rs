@@ -77,39 +77,39 @@ macro_rules! acts {
 
 acts! {
     /// A demand was received.
-    Received = 1, "received";
+    Received = 1, "demand received";
     /// A demand was refused.
-    Rejected = 2, "rejected";
+    Rejected = 2, "demand refused";
     /// A release was authorised: the one leaf that holders answer to.
-    Authorised = 3, "authorised";
+    Authorised = 3, "release authorised";
     /// An officer or a holder approved.
-    Approve = 4, "approve";
+    Approve = 4, "approval";
     /// An officer or a holder refused.
-    Refuse = 5, "refuse";
+    Refuse = 5, "refusal by an officer or holder";
     /// A production left.
-    Done = 6, "done";
+    Done = 6, "production left";
     /// Holders, their number, or an escrow policy changed.
-    HoldersChanged = 7, "holders changed";
+    HoldersChanged = 7, "holders or escrow policy changed";
     /// The digest of the day's anchors.
-    DailyRoot = 8, "daily root";
+    DailyRoot = 8, "digest of the day's anchors";
     /// A month ended with this many leaves.
-    MonthClose = 9, "month close";
+    MonthClose = 9, "month closed";
     /// Sealed leaves were opened.
-    Opening = 10, "opening";
+    Opening = 10, "opening of sealed leaves";
     /// An account moved in or out.
-    Move = 11, "move";
+    Move = 11, "account moved";
     /// A program the cell runs.
-    Software = 12, "software";
+    Software = 12, "program run by the cell";
     /// Sealed leaves stay sealed longer.
-    SecrecyRenewed = 13, "secrecy renewed";
+    SecrecyRenewed = 13, "sealed leaves kept sealed longer";
     /// A demand was decided otherwise than by refusal.
-    Decided = 14, "decided";
+    Decided = 14, "demand decided, not refused";
     /// A person was told.
-    Notice = 15, "notice";
+    Notice = 15, "person told";
     /// A member of staff acted on an account.
-    StaffAct = 16, "staff act";
+    StaffAct = 16, "act of staff on an account";
     /// A law pack changed.
-    PackChanged = 17, "pack changed";
+    PackChanged = 17, "law pack changed";
 }
 
 /// What a field says (specs/log-entry.md §4). Unknown numbers are kept, not understood.

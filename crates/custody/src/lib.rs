@@ -11,6 +11,7 @@
 pub mod acts;
 pub mod cell;
 pub mod ciphertext;
+mod day;
 pub mod hex;
 pub mod holder;
 pub mod leaf;
@@ -28,6 +29,7 @@ pub mod trust;
 pub mod user;
 
 pub use cell::CellKeys;
+pub use day::{DAY_LINE_OCTETS, DayLine, day_digest};
 pub use leaf::{Act, Draft, FieldId, Leaf, LeafError, LeafOpening, Place, Written};
 pub use officers::{Approval, Officer, Register, Role};
 pub use opening::{Opening, RecipientKey};

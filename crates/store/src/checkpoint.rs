@@ -39,14 +39,7 @@ impl Checkpoint {
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (body, crc) = bytes.split_last_chunk::<4>()?;
-        if crc32c::crc32c(body) != u32::from_be_bytes(*crc) {
-            return None;
-        }
-        let mut fields = Fields(body);
-        if fields.array()? != MAGIC || fields.u32()? != VERSION {
-            return None;
-        }
+        let mut fields = Fields::of_file(bytes, MAGIC)?;
         let number = fields.u64()?;
         let (segment, offset, seq) = (fields.u64()?, fields.u64()?, fields.u64()?);
         let count = fields.u32()?;

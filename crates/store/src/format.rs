@@ -47,6 +47,16 @@ pub(crate) fn size(len: u64) -> usize {
 /// Reads big-endian fields off the front of a slice; `None` once it runs short.
 pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
 
+impl<'a> Fields<'a> {
+    /// The fields of a small file: after its magic and this version, and before its checksum.
+    pub(crate) fn of_file(bytes: &'a [u8], magic: [u8; 8]) -> Option<Self> {
+        let (body, crc) = bytes.split_last_chunk::<4>()?;
+        let mut fields = Self(body);
+        let is_whole = crc32c::crc32c(body) == u32::from_be_bytes(*crc);
+        (is_whole && fields.array()? == magic && fields.u32()? == VERSION).then_some(fields)
+    }
+}
+
 impl Fields<'_> {
     pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (head, rest) = self.0.split_first_chunk::<N>()?;

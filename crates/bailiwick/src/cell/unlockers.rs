@@ -2,7 +2,7 @@
 //!
 //! Invariant: nothing here works without a secret of the owner that may change unlockers.
 
-use custody::user::{ChangeError, Renewal, Terms, UnlockError, Unlocked};
+use custody::user::{ChangeError, Changes, Renewal, Terms, UnlockError, Unlocked};
 use mail::account::{KeystoreError, LoginError};
 use seal::escrow::EscrowPolicy;
 use seal::note::{Note, NoteError};
@@ -132,8 +132,7 @@ impl Cell {
         let (account, terms) = (self.account_of(&wanted.address)?, terms(wanted)?);
         let mut unlocked = self.unlock(account, secret).await?;
         let new = unlocked.add_app_password(&terms, clock::now(), self.entropy.as_ref())?;
-        self.log_staff_act(account, "app password added").await?;
-        self.door.change(unlocked, new.changes).await?;
+        self.change(unlocked, new.changes, "app password added").await?;
         Ok(Answer::AppPassword { slot: new.slot.to_string(), app_password: new.secret.to_string() })
     }
 
@@ -146,8 +145,7 @@ impl Cell {
         let (account, terms) = (self.account_of(&wanted.address)?, terms(wanted)?);
         let mut unlocked = self.unlock(account, secret).await?;
         let new = unlocked.add_token(&terms, clock::now(), self.entropy.as_ref())?;
-        self.log_staff_act(account, "token issued").await?;
-        self.door.change(unlocked, new.changes).await?;
+        self.change(unlocked, new.changes, "token issued").await?;
         Ok(Answer::Token { slot: new.slot.to_string(), token: new.secret.to_string() })
     }
 
@@ -177,8 +175,7 @@ impl Cell {
         let mut unlocked = self.unlock(account, secret).await?;
         let renewal = Renewal::Suspect(self.policies.next(unlocked.locked().manifest()));
         let changes = unlocked.revoke(slot, renewal, clock::now(), self.entropy.as_ref())?;
-        self.log_staff_act(account, "unlocker revoked").await?;
-        self.door.change(unlocked, changes).await?;
+        self.change(unlocked, changes, "unlocker revoked").await?;
         Ok(Answer::Done)
     }
 
@@ -203,8 +200,7 @@ impl Cell {
         });
         let made = made.await.map_err(|error| Refusal::failed("the password failed", &error))?;
         let (unlocked, changes) = made?;
-        self.log_staff_act(account, "password changed").await?;
-        self.door.change(unlocked, changes).await?;
+        self.change(unlocked, changes, "password changed").await?;
         Ok(Answer::Done)
     }
 
@@ -220,10 +216,21 @@ impl Cell {
         let policy = self.policies.next(unlocked.locked().manifest());
         let renewal = renewal(suspect, policy);
         let new = unlocked.renew_recovery(renewal, clock::now(), self.entropy.as_ref())?;
-        self.log_staff_act(account, "recovery code changed").await?;
-        self.door.change(unlocked, new.changes).await?;
+        self.change(unlocked, new.changes, "recovery code changed").await?;
         let (slot, recovery_code) = (new.slot.to_string(), new.secret.to_string());
         Ok(Answer::Recovery { slot, recovery_code })
+    }
+
+    /// Logs what is done to an account's unlockers, then does it: a secret is shown only once the
+    /// change is stored, and a log that cannot be written has changed nothing.
+    async fn change(
+        &self,
+        unlocked: Unlocked,
+        changes: Changes,
+        what: &str,
+    ) -> Result<(), Refusal> {
+        self.log_staff_act(unlocked.account(), what).await?;
+        Ok(self.door.change(unlocked, changes).await?)
     }
 
     pub(super) async fn unlock(

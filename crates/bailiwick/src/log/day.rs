@@ -10,17 +10,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use custody::{Act, FieldId, Leaf, Pin, PinOf};
+use custody::{Act, DAY_LINE_OCTETS, DayLine, FieldId, Leaf, Pin, PinOf, day_digest};
 use minicbor::bytes::{ByteArray, ByteVec};
 use minicbor::{Decode, Encode};
-use seal::mac::Sha256;
 use store::{Batch, Read, ReadError};
 use vocab::{AccountId, Digest, ModSeq, RecordKind, Row};
 
 use super::keeper::{Item, Keeper, kept};
 
 const DAY_SECONDS: u64 = 86_400;
-const LINE_OCTETS: usize = 96;
 /// Lines of one row.
 const LINES_MAX: usize = 100_000;
 const KIND: RecordKind = RecordKind::AccountPin;
@@ -36,61 +34,13 @@ struct PartRow {
 /// A day's lines, and which day it was.
 struct Day {
     day: u64,
-    lines: Vec<Line>,
+    lines: Vec<DayLine>,
 }
 
 /// A day's rows, sealed, and their digest.
 struct Gathered {
     rows: Vec<(Row, Vec<u8>)>,
     digest: Digest,
-}
-
-/// What one account had come to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Line {
-    pub(crate) account: AccountId,
-    pub(crate) keystore: Pin,
-    pub(crate) rows: Pin,
-}
-
-impl Line {
-    fn encode(&self) -> Vec<u8> {
-        let Self { account, keystore, rows } = self;
-        let mut out = account.0.to_vec();
-        for pin in [keystore, rows] {
-            out.extend_from_slice(&pin.number.to_be_bytes());
-            out.extend_from_slice(&pin.digest.0);
-        }
-        out
-    }
-
-    fn decode(octets: &[u8]) -> Option<Self> {
-        let (account, rest) = octets.split_first_chunk::<16>()?;
-        let (keystore, rest) = pin(rest)?;
-        let (rows, rest) = pin(rest)?;
-        rest.is_empty().then_some(Self { account: AccountId(*account), keystore, rows })
-    }
-
-    /// The later of what two lines say of an account.
-    fn later(self, other: Self) -> Self {
-        let later = |one: Pin, two: Pin| if two.number > one.number { two } else { one };
-        let keystore = later(self.keystore, other.keystore);
-        Self { keystore, rows: later(self.rows, other.rows), ..self }
-    }
-}
-
-fn pin(octets: &[u8]) -> Option<(Pin, &[u8])> {
-    let (number, rest) = octets.split_first_chunk::<8>()?;
-    let (digest, rest) = rest.split_first_chunk::<32>()?;
-    Some((Pin { number: u64::from_be_bytes(*number), digest: Digest(*digest) }, rest))
-}
-
-fn digest<'a>(salt: &[u8; 32], lines: impl Iterator<Item = &'a [u8]>) -> Digest {
-    let mut hash = Sha256::new();
-    hash.update(b"bailiwick.v1 day\0");
-    hash.update(salt);
-    lines.for_each(|line| hash.update(line));
-    hash.finish()
 }
 
 impl Keeper {
@@ -133,7 +83,7 @@ impl Keeper {
         if last.as_ref().is_some_and(|last| last.day >= today) {
             return Ok(None);
         }
-        let mut lines: BTreeMap<AccountId, Line> = BTreeMap::new();
+        let mut lines: BTreeMap<AccountId, DayLine> = BTreeMap::new();
         for found in self.options.read.accounts() {
             let (account, _) = found?;
             lines.extend(self.line(account)?.map(|line| (account, line)));
@@ -148,8 +98,8 @@ impl Keeper {
         }
         let mut salt = [0; 32];
         self.options.entropy.fill(&mut salt);
-        let lines: Vec<Vec<u8>> = lines.values().map(Line::encode).collect();
-        let digest = digest(&salt, lines.iter().map(Vec::as_slice));
+        let lines: Vec<Vec<u8>> = lines.values().map(DayLine::encode).collect();
+        let digest = day_digest(&salt, lines.iter().map(Vec::as_slice));
         let parts: Vec<Vec<u8>> = lines.chunks(LINES_MAX).map(<[_]>::concat).collect();
         // A cell without accounts has a day too.
         let parts = if parts.is_empty() { vec![Vec::new()] } else { parts };
@@ -166,11 +116,11 @@ impl Keeper {
     }
 
     /// What an account has come to by its own pins; `None` without a keystore.
-    fn line(&self, account: AccountId) -> Result<Option<Line>> {
+    fn line(&self, account: AccountId) -> Result<Option<DayLine>> {
         let Some(keystore) = self.pin(PinOf::Keystore, account)? else { return Ok(None) };
         let none = Pin { number: 0, digest: Digest([0; 32]) };
         let rows = self.pin(PinOf::Anchor, account)?.unwrap_or(none);
-        Ok(Some(Line { account, keystore, rows }))
+        Ok(Some(DayLine { account, keystore, rows }))
     }
 
     fn pin(&self, of: PinOf, account: AccountId) -> Result<Option<Pin>> {
@@ -209,22 +159,22 @@ impl Keeper {
             let part: PartRow = minicbor::decode(&plain)?;
             let (salt, lines) = days.entry(row.0 >> 16).or_default();
             *salt = *part.salt;
-            lines.extend(part.lines.chunks(LINE_OCTETS).map(<[u8]>::to_vec));
+            lines.extend(part.lines.chunks(DAY_LINE_OCTETS).map(<[u8]>::to_vec));
         }
         let is_vouched = |(_, (salt, lines)): &(u64, ([u8; 32], Vec<Vec<u8>>))| {
-            digest(salt, lines.iter().map(Vec::as_slice)) == vouched
+            day_digest(salt, lines.iter().map(Vec::as_slice)) == vouched
         };
         let (day, (_, lines)) = days.into_iter().find(is_vouched).context(
             "the pins of the day are not those the log vouches for: somebody else has written to \
              the data folder\n  cure: restore it from a backup",
         )?;
-        let lines = lines.iter().map(|line| Line::decode(line).context("not a day's pin"));
+        let lines = lines.iter().map(|line| DayLine::decode(line).context("not a day's pin"));
         Ok(Some(Day { day, lines: lines.collect::<Result<_>>()? }))
     }
 
     /// The lines that the log's last leaf of act 8 vouches for; none before the first. Blocks on
     /// the disk.
-    pub(crate) fn day_pins(&self) -> Result<Vec<Line>> {
+    pub(crate) fn day_pins(&self) -> Result<Vec<DayLine>> {
         Ok(self.last_day()?.map(|last| last.lines).unwrap_or_default())
     }
 }

@@ -211,3 +211,17 @@ fn an_opening_leaf_names_openings_by_digest() {
     let opened = acts::opened(NOW, &[(7, digest)]).write(PLACE, None, &Chance::new(2)).unwrap();
     assert_eq!(opened.leaf.public(FieldId::INDEX), Some(7_u64.to_be_bytes().as_slice()));
 }
+
+#[test]
+fn acts_have_the_words_of_the_specification() {
+    let text = include_str!("../../../../specs/log-entry.md");
+    let (_, table) = text.split_once("## 3 ").unwrap();
+    let (table, _) = table.split_once("## 4 ").unwrap();
+    let cells: Vec<&str> = table.lines().flat_map(|line| line.split('|')).collect();
+    let word = |tag: &str| cells.iter().position(|cell| *cell == tag).map(|at| cells[at + 1]);
+    let acts: Vec<Act> = (0..=u8::MAX).filter_map(Act::from_tag).collect();
+    assert_eq!(acts.len(), 17);
+    for act in acts {
+        assert_eq!(word(&act.tag().to_string()), Some(act.name()), "{act:?}");
+    }
+}

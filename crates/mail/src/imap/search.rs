@@ -32,6 +32,15 @@ const KEYS_MAX: usize = 1000;
 
 /// A key ready to be asked of messages: sets resolved, texts as they are searched.
 enum Key {
+    Plain(Plain),
+    Text(Text),
+    Not(Box<Self>),
+    And(Vec<Self>),
+    Or(Box<Self>, Box<Self>),
+}
+
+/// A key that asks nothing of the message's text.
+enum Plain {
     All,
     /// Places in the session's mailbox.
     Places(Vec<usize>),
@@ -45,10 +54,6 @@ enum Key {
     Arrived(i64, i64),
     /// The Date field likewise.
     Sent(i64, i64),
-    Text(Text),
-    Not(Box<Self>),
-    And(Vec<Self>),
-    Or(Box<Self>, Box<Self>),
 }
 
 /// A text to be looked for.
@@ -246,15 +251,15 @@ impl Build<'_> {
         if self.keys > KEYS_MAX {
             return Err(Reply::no("[LIMIT] too many search keys"));
         }
-        let flag = |flag| Ok(Key::Flag(flag));
-        let no_flag = |flag| Ok(Key::Not(Box::new(Key::Flag(flag))));
+        let flag = |flag| Ok(Key::Plain(Plain::Flag(flag)));
+        let no_flag = |flag| Ok(Key::Not(Box::new(Key::Plain(Plain::Flag(flag)))));
         match key {
             SearchKey::And(keys) => self.and(keys.as_ref()),
             SearchKey::Not(key) => Ok(Key::Not(Box::new(self.key(key)?))),
             SearchKey::Or(one, other) => {
                 Ok(Key::Or(Box::new(self.key(one)?), Box::new(self.key(other)?)))
             }
-            SearchKey::All => Ok(Key::All),
+            SearchKey::All => Ok(Key::Plain(Plain::All)),
             SearchKey::SequenceSet(set) => self.places(set, false),
             SearchKey::Uid(set) => self.places(set, true),
             SearchKey::Answered => flag(Flags::ANSWERED),
@@ -269,20 +274,20 @@ impl Build<'_> {
             SearchKey::Unseen => no_flag(Flags::SEEN),
             SearchKey::Keyword(name) => Ok(self.keyword(name.as_ref())),
             SearchKey::Unkeyword(name) => Ok(Key::Not(Box::new(self.keyword(name.as_ref())))),
-            SearchKey::Recent => Ok(Key::Recent),
-            SearchKey::Old => Ok(Key::Not(Box::new(Key::Recent))),
+            SearchKey::Recent => Ok(Key::Plain(Plain::Recent)),
+            SearchKey::Old => Ok(Key::Not(Box::new(Key::Plain(Plain::Recent)))),
             SearchKey::New => {
-                let unseen = Key::Not(Box::new(Key::Flag(Flags::SEEN)));
-                Ok(Key::And(vec![Key::Recent, unseen]))
+                let unseen = Key::Not(Box::new(Key::Plain(Plain::Flag(Flags::SEEN))));
+                Ok(Key::And(vec![Key::Plain(Plain::Recent), unseen]))
             }
-            SearchKey::Larger(octets) => Ok(Key::Larger(*octets)),
-            SearchKey::Smaller(octets) => Ok(Key::Smaller(*octets)),
-            SearchKey::Before(date) => Ok(Key::Arrived(i64::MIN, day(date))),
-            SearchKey::On(date) => Ok(Key::Arrived(day(date), day(date) + 1)),
-            SearchKey::Since(date) => Ok(Key::Arrived(day(date), i64::MAX)),
-            SearchKey::SentBefore(date) => Ok(Key::Sent(i64::MIN, day(date))),
-            SearchKey::SentOn(date) => Ok(Key::Sent(day(date), day(date) + 1)),
-            SearchKey::SentSince(date) => Ok(Key::Sent(day(date), i64::MAX)),
+            SearchKey::Larger(octets) => Ok(Key::Plain(Plain::Larger(*octets))),
+            SearchKey::Smaller(octets) => Ok(Key::Plain(Plain::Smaller(*octets))),
+            SearchKey::Before(date) => Ok(Key::Plain(Plain::Arrived(i64::MIN, day(date)))),
+            SearchKey::On(date) => Ok(Key::Plain(Plain::Arrived(day(date), day(date) + 1))),
+            SearchKey::Since(date) => Ok(Key::Plain(Plain::Arrived(day(date), i64::MAX))),
+            SearchKey::SentBefore(date) => Ok(Key::Plain(Plain::Sent(i64::MIN, day(date)))),
+            SearchKey::SentOn(date) => Ok(Key::Plain(Plain::Sent(day(date), day(date) + 1))),
+            SearchKey::SentSince(date) => Ok(Key::Plain(Plain::Sent(day(date), i64::MAX))),
             SearchKey::From(what) => text(Places::FROM, None, what),
             SearchKey::To(what) => text(Places::TO, None, what),
             SearchKey::Cc(what) => text(Places::CC, None, what),
@@ -295,18 +300,20 @@ impl Build<'_> {
             }
             SearchKey::ModSequence { modseq, .. } => {
                 *self.conditional = true;
-                Ok(Key::ModSeq(*modseq))
+                Ok(Key::Plain(Plain::ModSeq(*modseq)))
             }
         }
     }
 
     fn places(&self, set: &imap_types::sequence::SequenceSet, by_uid: bool) -> Result<Key, Reply> {
         let places = set::places(set, by_uid, self.selected, self.saved);
-        places.map(Key::Places).map_err(|_| Reply::bad("no such message"))
+        places
+            .map(|places| Key::Plain(Plain::Places(places)))
+            .map_err(|_| Reply::bad("no such message"))
     }
 
     fn keyword(&self, name: &str) -> Key {
-        Key::Keyword(self.state.keywords.find(name))
+        Key::Plain(Plain::Keyword(self.state.keywords.find(name)))
     }
 }
 
@@ -320,7 +327,7 @@ fn text(places: Places, field: Option<Vec<u8>>, what: &AString<'_>) -> Result<Ke
         return Err(Reply::no("[BADCHARSET (UTF-8)] not UTF-8"));
     };
     if what.is_empty() && field.is_none() {
-        return Ok(Key::All);
+        return Ok(Key::Plain(Plain::All));
     }
     let what = message::for_search(what);
     Ok(Key::Text(Text { places, field, what, answer: None }))
@@ -465,6 +472,32 @@ impl Text {
     }
 }
 
+impl Plain {
+    fn holds(&self, asked: &Asked<'_>) -> bool {
+        let message = asked.message;
+        match self {
+            Self::All => true,
+            Self::Places(places) => places.binary_search(&asked.place).is_ok(),
+            Self::Recent => asked.recent,
+            Self::Flag(flag) => message.flags.has(*flag),
+            Self::Keyword(number) => number.is_some_and(|it| message.keywords.contains(&it)),
+            Self::ModSeq(modseq) => message.modseq >= *modseq,
+            Self::Larger(octets) => message.size > *octets,
+            Self::Smaller(octets) => message.size < *octets,
+            Self::Arrived(from, to) => {
+                let day = i64::try_from(message.received).unwrap_or(i64::MAX) / DAY_SECONDS;
+                (*from..*to).contains(&day)
+            }
+            // RFC 9051 §6.4.4: without a Date field, the time it arrived.
+            Self::Sent(from, to) => {
+                let arrived = i64::try_from(message.received).unwrap_or(i64::MAX);
+                let day = message.sent.unwrap_or(arrived).div_euclid(DAY_SECONDS);
+                (*from..*to).contains(&day)
+            }
+        }
+    }
+}
+
 impl Key {
     /// Adds every text there is in it.
     fn texts<'k>(&'k mut self, found: &mut Vec<&'k mut Text>) {
@@ -476,16 +509,7 @@ impl Key {
                 one.texts(found);
                 other.texts(found);
             }
-            Self::All
-            | Self::Places(_)
-            | Self::Recent
-            | Self::Flag(_)
-            | Self::Keyword(_)
-            | Self::ModSeq(_)
-            | Self::Larger(_)
-            | Self::Smaller(_)
-            | Self::Arrived(..)
-            | Self::Sent(..) => {}
+            Self::Plain(_) => {}
         }
     }
 
@@ -513,42 +537,7 @@ impl Key {
                     _ => None,
                 }
             }
-            Self::All
-            | Self::Places(_)
-            | Self::Recent
-            | Self::Flag(_)
-            | Self::Keyword(_)
-            | Self::ModSeq(_)
-            | Self::Larger(_)
-            | Self::Smaller(_)
-            | Self::Arrived(..)
-            | Self::Sent(..) => Some(self.plain(asked)),
-        }
-    }
-
-    /// Keys that ask nothing of the message's text.
-    fn plain(&self, asked: &Asked<'_>) -> bool {
-        let message = asked.message;
-        match self {
-            Self::All => true,
-            Self::Places(places) => places.binary_search(&asked.place).is_ok(),
-            Self::Recent => asked.recent,
-            Self::Flag(flag) => message.flags.has(*flag),
-            Self::Keyword(number) => number.is_some_and(|it| message.keywords.contains(&it)),
-            Self::ModSeq(modseq) => message.modseq >= *modseq,
-            Self::Larger(octets) => message.size > *octets,
-            Self::Smaller(octets) => message.size < *octets,
-            Self::Arrived(from, to) => {
-                let day = i64::try_from(message.received).unwrap_or(i64::MAX) / DAY_SECONDS;
-                (*from..*to).contains(&day)
-            }
-            // RFC 9051 §6.4.4: without a Date field, the time it arrived.
-            Self::Sent(from, to) => {
-                let arrived = i64::try_from(message.received).unwrap_or(i64::MAX);
-                let day = message.sent.unwrap_or(arrived).div_euclid(DAY_SECONDS);
-                (*from..*to).contains(&day)
-            }
-            Self::Text(..) | Self::Not(_) | Self::And(_) | Self::Or(..) => false,
+            Self::Plain(plain) => Some(plain.holds(asked)),
         }
     }
 
@@ -568,16 +557,7 @@ impl Key {
             }
             Self::Or(one, other) => Ok(one.opened(asked, texts)? || other.opened(asked, texts)?),
             Self::Text(text) => text.opened(texts),
-            Self::All
-            | Self::Places(_)
-            | Self::Recent
-            | Self::Flag(_)
-            | Self::Keyword(_)
-            | Self::ModSeq(_)
-            | Self::Larger(_)
-            | Self::Smaller(_)
-            | Self::Arrived(..)
-            | Self::Sent(..) => Ok(self.plain(asked)),
+            Self::Plain(plain) => Ok(plain.holds(asked)),
         }
     }
 }

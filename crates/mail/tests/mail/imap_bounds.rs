@@ -1,41 +1,18 @@
 //! What a client may take of the server: time before it has logged in, and memory after.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test stops at the first surprise"
-)]
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio::io::{AsyncWriteExt as _, DuplexStream};
 
-use crate::world::{USER, World};
-
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::world::{PATIENCE, USER, World, until};
 
 fn connect(world: &World) -> DuplexStream {
     let (client, server) = tokio::io::duplex(1 << 16);
     let context = world.context();
     tokio::spawn(async move { bailiwick_mail::imap::serve(server, None, &context).await });
     client
-}
-
-/// Reads until a line that begins with `mark` is whole, or to the end of the connection.
-async fn until(client: &mut DuplexStream, mark: &str) -> String {
-    let mut got = Vec::new();
-    let mut buffer = [0; 8192];
-    loop {
-        let text = String::from_utf8_lossy(&got);
-        if text.ends_with("\r\n") && text.lines().any(|line| line.starts_with(mark)) {
-            return text.into_owned();
-        }
-        let read = tokio::time::timeout(PATIENCE, client.read(&mut buffer));
-        match read.await.unwrap().unwrap_or(0) {
-            0 => return String::from_utf8(got).unwrap(),
-            count => got.extend_from_slice(&buffer[..count]),
-        }
-    }
 }
 
 async fn say(client: &mut DuplexStream, line: &str) -> String {

@@ -1,13 +1,8 @@
 //! Unlockers at the door: tokens, networks, revocations while sessions run, last use.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test stops at the first surprise"
-)]
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use bailiwick_mail::account::{LoginError, Shown};
 use bailiwick_mail::mailbox::Name;
@@ -15,13 +10,12 @@ use base64::Engine as _;
 use custody::user::{NewUnlocker, Renewal, Terms, UnlockError, Unlocked};
 use seal::note::Note;
 use seal::slot::Scope;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio::io::{AsyncWriteExt as _, DuplexStream};
 use vocab::{RecordKind, Row, SlotId, Timestamp};
 use zeroize::Zeroizing;
 
-use crate::world::{NOW, USER, World};
+use crate::world::{NOW, USER, World, until};
 
-const PATIENCE: Duration = Duration::from_secs(60);
 const DAY: u64 = 86_400;
 
 fn terms(networks: &[&str]) -> Terms {
@@ -61,23 +55,6 @@ fn connect(world: &World, from: Option<IpAddr>) -> DuplexStream {
     let context = world.context();
     tokio::spawn(async move { bailiwick_mail::imap::serve(server, from, &context).await });
     client
-}
-
-/// Reads until a line begins with `mark`, or to the end of the connection.
-async fn until(client: &mut DuplexStream, mark: &str) -> String {
-    let mut got = Vec::new();
-    let mut buffer = [0; 8192];
-    loop {
-        let text = String::from_utf8_lossy(&got);
-        if text.ends_with("\r\n") && text.lines().any(|line| line.starts_with(mark)) {
-            return text.into_owned();
-        }
-        let read = tokio::time::timeout(PATIENCE, client.read(&mut buffer));
-        match read.await.unwrap().unwrap_or(0) {
-            0 => return String::from_utf8(got).unwrap(),
-            count => got.extend_from_slice(&buffer[..count]),
-        }
-    }
 }
 
 async fn say(client: &mut DuplexStream, line: &str, mark: &str) -> String {

@@ -7,6 +7,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bailiwick_mail::account::{
     Account, Anchors, Door, DoorOptions, Keystores, KeystoresOptions, LoginError, Registry,
@@ -23,11 +24,14 @@ use seal::letter::{Chain, LetterSealer};
 use seal::run::{Run, Step};
 use seal::sign::SigningKey;
 use store::{Batch, Options, Store};
+use tokio::io::{AsyncReadExt as _, DuplexStream};
 use tokio::sync::watch;
 use vocab::{AccountId, CellId, Custody, LetterId, RecordKind, Row, Timestamp};
 
 /// 2026-11-21T12:00:00Z
 pub(crate) const NOW: u64 = 1_795_262_400;
+/// How long a test waits for what must come.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const USER: &str = "alice@ie.example";
 
 pub(crate) struct StandingClock(pub(crate) AtomicU64);
@@ -150,7 +154,7 @@ impl World {
         );
         let limits = Limits {
             append_octets: 1 << 20,
-            failed_login: std::time::Duration::from_millis(1),
+            failed_login: Duration::from_millis(1),
             ..Limits::default()
         };
         let down = watch::Sender::new(false);
@@ -310,5 +314,22 @@ impl World {
             }
         }
         Locked::from_records(self.account, records).unwrap()
+    }
+}
+
+/// Reads until a line that begins with `mark` is whole, or to the end of the connection.
+pub(crate) async fn until(client: &mut DuplexStream, mark: &str) -> String {
+    let mut got = Vec::new();
+    let mut buffer = [0; 8192];
+    loop {
+        let text = String::from_utf8_lossy(&got);
+        if text.ends_with("\r\n") && text.lines().any(|line| line.starts_with(mark)) {
+            return text.into_owned();
+        }
+        let read = tokio::time::timeout(PATIENCE, client.read(&mut buffer));
+        match read.await.unwrap().unwrap_or(0) {
+            0 => return String::from_utf8(got).unwrap(),
+            count => got.extend_from_slice(&buffer[..count]),
+        }
     }
 }

@@ -15,33 +15,48 @@ import subprocess
 import sys
 import time
 
+import limits
 import report
 import servers
+from phases import GROUPS, LARGE_OCTETS, OCTETS, Phases
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-MAILBENCH = ROOT / "target/release/mailbench"
-OCTETS, LARGE_OCTETS = 10240, 4096
-SESSIONS = [1, 8, 64]
-# A server without an index takes so long each time, and is not waited for longer.
-SETTLE_SECONDS = 120
+# The servers that are slowest by far: their large mailbox is smaller, unless the run may be long.
+SMALLER = {"dovecot-crypt": 5}
+WRITING = ("deliver", "fill")
 
 
 def parse():
     """The command line."""
     parser = argparse.ArgumentParser(prog="bench/run", add_help=False)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--long", action="store_true")
     parser.add_argument("--runs", type=int, default=0)
     parser.add_argument("--letters", type=int, default=0)
+    parser.add_argument("--accounts", type=int, default=0)
     parser.add_argument("--servers", default="bailiwick,dovecot,dovecot-crypt")
+    parser.add_argument("--only", default="")
     parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--programs", type=pathlib.Path, default=ROOT / "target/release")
     # Not below a home directory: the servers' own users must reach it.
     parser.add_argument("--folder", type=pathlib.Path, default=pathlib.Path("/var/tmp/bailiwick-bench"))
     chosen = parser.parse_args()
-    chosen.runs = chosen.runs or (1 if chosen.quick else 3)
-    chosen.letters = chosen.letters or (2000 if chosen.quick else 50000)
-    chosen.bodies = 200 if chosen.quick else 1000
-    chosen.logins = 80 if chosen.quick else 400
-    chosen.messages = dict(zip(SESSIONS, [30, 160, 320] if chosen.quick else [150, 800, 1600]))
+    quick, long = chosen.quick, chosen.long
+    chosen.runs = chosen.runs or (1 if quick else 3)
+    chosen.letters = chosen.letters or (2000 if quick else 50000)
+    chosen.hundred = 4000 if quick else 100000
+    chosen.huge = 8000 if quick else 500000
+    chosen.accounts = chosen.accounts or (50 if quick else 10000 if long else 1000)
+    chosen.bodies, chosen.reads = (200, 50) if quick else (1000, 500)
+    chosen.logins = 80 if quick else 400
+    chosen.held = 128 if quick else 1000
+    chosen.messages = ({1: 30, 8: 160, 64: 320} if quick else {1: 150, 8: 800, 64: 1600, 256: 2560})
+    chosen.messages_100k = {8: 16} if quick else {1: 50, 8: 200, 64: 400, 256: 512}
+    chosen.messages_5m = {8: 8} if quick else {1: 4, 8: 16, 64: 64, 256: 256}
+    groups = [name for name in GROUPS if name != "huge" or long]
+    chosen.only = chosen.only.split(",") if chosen.only else groups
+    if unknown := set(chosen.only) - set(GROUPS):
+        parser.error(f"--only takes {', '.join(GROUPS)}, not {', '.join(unknown)}")
     return chosen
 
 
@@ -67,12 +82,12 @@ def machine(folder):
     }
 
 
-class Bench:
+class Bench(Phases):
     """The servers that run, and the rows measured so far."""
 
     def __init__(self, options):
         self.options = options
-        known = servers.all_servers(options.folder, ROOT / "target")
+        known = servers.all_servers(options.folder, options.programs)
         names = options.servers.split(",")
         self.servers = [server for server in known if server.name in names]
         if len(self.servers) != len(names):
@@ -80,34 +95,39 @@ class Bench:
         self.rows = []
         self.began = time.monotonic()
 
+    def letters(self, server):
+        """How many letters this server's large mailbox holds."""
+        smaller = 1 if self.options.long or self.options.quick else SMALLER.get(server.name, 1)
+        return self.options.letters // smaller
+
     def say(self, text):
         """Progress, with the seconds since the start."""
         print(f"  {time.monotonic() - self.began:5.0f} s  {text}", flush=True)
 
-    def measure(self, phase, server, command, *arguments):
-        """Runs mailbench on one server and keeps the row."""
+    def measure(self, phase, server, command, *arguments, **further):
+        """Runs mailbench on one server and keeps the row; of letters that come, also what was written for them."""
+        before = servers.written_octets(server.folder) if command in WRITING else None
         row = json.loads(self.mailbench(command, server, *arguments))
-        self.rows.append({"phase": phase, "server": server.name, **row})
-        return row
+        if before is not None:
+            octets = row["messages"] * int(arguments[arguments.index("--octets") + 1])
+            further["written_per_octet"] = round((servers.written_octets(server.folder) - before) / octets, 3)
+        return self.note(phase, server, **row, **further)
+
+    def note(self, phase, server, **figures):
+        """Keeps a row."""
+        self.rows.append({"phase": phase, "server": server.name, **figures})
+        return figures
 
     def mailbench(self, command, server, *arguments):
         """One line of figures."""
         pids = ",".join(map(str, server.pids()))
         users = server.folder / ("readers" if "--user" in arguments else "users")
         done = subprocess.run(
-            [MAILBENCH, command, "--imap", f"127.0.0.1:{server.imap}", "--users", users, "--pids", pids,
+            [self.options.programs / "mailbench", command, "--imap", f"127.0.0.1:{server.imap}", "--users", users, "--pids", pids,
              *map(str, arguments)], capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise servers.Failed(f"{server.name}: {done.stderr.strip()}")
         return done.stdout
-
-    def smtp(self, server):
-        """Through the door other servers use; behind Postfix there is a queue to wait for."""
-        return ["--protocol", "smtp", "--to", f"127.0.0.1:{server.smtp}", *(["--queued"] if server.queued else [])]
-
-    def lmtp(self, server):
-        """Past Postfix, straight into Dovecot."""
-        return ["--protocol", "lmtp", "--to", f"127.0.0.1:{server.lmtp}"]
 
     def durability(self):
         """Counts syncs, so that nobody is quick by forgetting."""
@@ -124,85 +144,33 @@ class Bench:
                 raise servers.Failed(f"{server.name} acknowledges letters that are not on disk")
         return counts
 
-    def deliveries(self, run):
-        """10 KiB letters to 64 users."""
-        for sessions in SESSIONS:
-            load = ["--sessions", sessions, "--messages", self.options.messages[sessions], "--octets", OCTETS,
-                    "--seed", run * 100 + sessions]
-            for server in self.servers:
-                self.measure(f"smtp-{sessions}", server, "deliver", *self.smtp(server), *load)
-                if server.lmtp:
-                    self.measure(f"lmtp-{sessions}", server, "deliver", *self.lmtp(server), *load)
-
-    def fill(self, server):
-        """Makes the large mailboxes: appended over IMAP, and arrived while nobody was logged in."""
-        options = self.options
-        large = ["--messages", options.letters, "--octets", LARGE_OCTETS]
-        # One session for a server that takes a hundred letters a command, several for others.
-        sessions = ["--sessions", 1 if server.multiappend else 8]
-        self.measure("fill", server, "fill", "--user", servers.LARGE, *sessions, *large)
-        self.measure("fill-whole", server, "fill", "--user", servers.WHOLE, *sessions,
-                     "--messages", options.bodies, "--octets", OCTETS)
-        # To Dovecot an arrived letter is an appended letter; only a sealed store has to open it.
-        if server.name == "bailiwick":
-            self.measure("arrive", server, "deliver", *self.smtp(server), "--sessions", 64, "--unopened",
-                         "--user", servers.ARRIVED, *large)
-        self.say(f"{server.name}: {options.letters} letters in one mailbox")
-
-    def listings(self, run):
-        """Login, SELECT, FETCH 1:* of the large mailbox: first, then again."""
-        for server in self.servers:
-            self.listing("list-first" if run == 0 else "list-after", server, servers.LARGE)
-            if server.name == "bailiwick" and run == 0:
-                self.listing("list-arrived", server, servers.ARRIVED)
-
-    def listing(self, phase, server, user):
-        """One of them."""
-        row = self.measure(phase, server, "list", "--user", user)
-        if row["messages"] != self.options.letters:
-            raise servers.Failed(f"{server.name}: {row['messages']} messages, not {self.options.letters}")
-        self.say(f"{server.name}: {phase}, {row['messages']} messages in {row['list_s']} s")
-
-    def searches(self):
-        """BODY of the large mailbox, after a new login; whoever indexes has had the time for it."""
-        for server in self.servers:
-            row = self.measure("search", server, "search", "--user", servers.LARGE, "--settle", SETTLE_SECONDS)
-            self.say(f"{server.name}: searched, first answer in {row['rare_s']} s")
-
-    def readings(self):
-        """Whole letters, and logins."""
-        load = ["--user", servers.WHOLE, "--messages", self.options.bodies]
-        for server in self.servers:
-            self.measure("bodies-bulk", server, "bodies", *load)
-            self.measure("bodies-single", server, "bodies", "--single", *load)
-            self.measure("logins", server, "logins", "--messages", self.options.logins)
-
     def run(self):
         """Everything; the result as one value."""
         options = self.options
         about = machine(options.folder)
+        bounds = [limits.all_limits(options.folder)]
+        self.say("what the disk and the cipher allow, before")
         for server in self.servers:
+            began = time.monotonic()
             server.set_up()
             self.say(f"{server.name} runs: {server.version()}")
+            self.note("set-up", server, set_up_s=round(time.monotonic() - began, 3))
         syncs = self.durability()
-        for run in range(options.runs):
-            self.deliveries(run)
-            self.say(f"deliveries, {run + 1} of {options.runs}")
-        for server in self.servers:
-            self.fill(server)
-        for run in range(options.runs + 1):
-            self.listings(run)
-        for run in range(options.runs):
-            self.searches()
-            self.readings()
-            self.say(f"searches, bodies and logins, {run + 1} of {options.runs}")
+        for name in GROUPS:
+            if name in options.only:
+                getattr(self, name)()
+        bounds.append(limits.all_limits(options.folder))
+        self.say("what the disk and the cipher allow, after")
         return {
             "at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
             "machine": about,
             "settings": {"runs": options.runs, "letters": options.letters, "bodies": options.bodies,
-                         "quick": options.quick, "octets": OCTETS, "large_octets": LARGE_OCTETS},
+                         "hundred": options.hundred, "huge": options.huge, "only": options.only,
+                         "quick": options.quick, "octets": OCTETS, "large_octets": LARGE_OCTETS,
+                         "seconds": round(time.monotonic() - self.began)},
             "versions": {server.name: server.version() for server in self.servers},
             "syncs_per_letter": syncs,
+            "limits": bounds,
             "rows": self.rows,
         }
 

@@ -4,9 +4,11 @@ Invariant: nothing outside that directory is written; a server is stopped by the
 the process that was started, never by a name. Refs: docs/bench.md.
 """
 
+import concurrent.futures
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -17,10 +19,13 @@ import time
 DOMAIN = "ie.example"
 USERS = 64
 # Further users: one with the large mailbox, one to whom as many letters came while nobody was
-# logged in, one whose whole letters are fetched.
+# logged in, one whose whole letters are fetched, one with a few very large letters, and two whose
+# mailboxes are larger still.
 LARGE, ARRIVED, WHOLE = f"large@{DOMAIN}", f"arrived@{DOMAIN}", f"whole@{DOMAIN}"
-READERS = [LARGE, ARRIVED, WHOLE]
+PARTS, HUNDRED, HUGE = f"parts@{DOMAIN}", f"hundred@{DOMAIN}", f"huge@{DOMAIN}"
+READERS = [LARGE, ARRIVED, WHOLE, PARTS, HUNDRED, HUGE]
 ADDRESSES = [f"u{n}@{DOMAIN}" for n in range(1, USERS + 1)]
+ALL_CORES = os.sched_getaffinity(0)
 OWNER = "mail"  # a system user that every Debian has
 
 
@@ -68,6 +73,45 @@ def children(pid):
             except OSError:
                 pass
     return found
+
+
+def sum_of(pids, name, key):
+    """The sum of a number that each process and everything under it has in a file of /proc."""
+    total = 0
+    for pid in {pid for root in pids for pid in children(root)}:
+        try:
+            text = pathlib.Path(f"/proc/{pid}/{name}").read_text()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) for line in text.splitlines() if line.startswith(key))
+    return total
+
+
+def disk_octets(folder):
+    """What the files below take of the disk."""
+    return int(call("du", "-s", "--block-size=1", folder).split()[0])
+
+
+def written_octets(folder):
+    """What was written so far to the disk that the folder is on, by anybody; nothing where that cannot be known."""
+    # Not a process's `write_bytes`: where the kernel caches in large pieces, one octet counts as a whole piece.
+    device = os.stat(folder).st_dev
+    os.sync()
+    try:
+        fields = pathlib.Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/stat").read_text().split()
+    except OSError:
+        return None
+    return int(fields[6]) * 512
+
+
+def drop_caches():
+    """Empties the kernel's cache of files; whether that can be done here."""
+    os.sync()
+    try:
+        pathlib.Path("/proc/sys/vm/drop_caches").write_text("3")
+    except OSError:
+        return False
+    return True
 
 
 def listening(port):
@@ -121,10 +165,13 @@ class Bailiwick:
     queued, multiappend = False, False
     offset = 24300
     smtp, imap, lmtp = 25 + offset, 993 + offset, None
+    has_index = True
 
     def __init__(self, name, folder, binary):
         self.name, self.folder, self.binary = name, folder, binary
+        self.data = folder / "cell/data"
         self.process = None
+        self.recovery = {}
 
     def config(self):
         """The cell's configuration file."""
@@ -135,13 +182,45 @@ class Bailiwick:
         self.folder.mkdir(parents=True)
         call(self.binary, "init", "--cell", "ie", "--domain", DOMAIN, "--dir", self.folder / "cell",
              "--listen", "127.0.0.1", "--port-offset", str(self.offset), "--dns", f"127.0.0.1:{Dns.port}")
+        self.make_room()
         self.start()
-        users = []
-        for address in [*ADDRESSES, *READERS]:
-            made = json.loads(call(self.binary, "admin", "--config", self.config(), "--json",
-                                   "account", "create", address))
-            users.append((address, made["app_password"]))
-        write_users(self.folder, users)
+        write_users(self.folder, [(address, self.create(address)) for address in [*ADDRESSES, *READERS]])
+
+    def make_room(self):
+        """All load comes from one address, which the defaults would hold for one sender."""
+        text = self.config().read_text()
+        for door in ["mx", "imap"]:
+            text = text.replace(f"[{door}]\n", f"[{door}]\nconnections_max = 5000\nconnections_per_source_max = 5000\n")
+        text, count = re.subn(r"(?m)^arrival_octets_max = .*$", f"arrival_octets_max = {16 << 30}", text)
+        if count != 1:
+            raise Failed("the configuration has no arrival_octets_max")
+        self.config().write_text(text)
+
+    def create(self, address):
+        """Makes an account; the password that opens it."""
+        made = json.loads(call(self.binary, "admin", "--config", self.config(), "--json",
+                               "account", "create", address))
+        self.recovery[address] = made["recovery_code"]
+        return made["app_password"]
+
+    def purge(self, address):
+        """Gives up what was expunged and could still be put back."""
+        command = [self.binary, "admin", "--config", self.config(), "account", "undelete", address, "--now"]
+        done = subprocess.run(command, input=f"{self.recovery[address]}\n", capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise Failed(f"undelete --now: {done.stderr.strip()}")
+
+    def kept_octets(self):
+        """What the accounts hold, without what the store makes ready ahead."""
+        accounts = json.loads(call(self.binary, "admin", "--config", self.config(), "--json", "account", "list"))
+        return sum(line["octets"] for line in accounts["accounts"])
+
+    def create_many(self, count):
+        """Makes accounts that nobody opens; seconds."""
+        began = time.monotonic()
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            list(pool.map(self.create, [f"a{number}@{DOMAIN}" for number in range(count)]))
+        return time.monotonic() - began
 
     def start(self):
         """Runs `bailiwick serve`."""
@@ -176,9 +255,11 @@ class Dovecot:
     """Postfix, which hands to Dovecot over LMTP; mailboxes are sdbox, plain or with mail_crypt."""
 
     queued, multiappend = True, True
+    has_index = False
 
     def __init__(self, name, folder, base, crypt):
         self.name, self.folder, self.crypt = name, folder, crypt
+        self.data = folder / "mail"
         self.smtp, self.lmtp, self.imap = base + 25, base + 24, base + 93
 
     def set_up(self):
@@ -227,7 +308,7 @@ class Dovecot:
                 if fields[1] == "inet":
                     if fields[0] != "smtp":
                         continue
-                    fields[0], fields[6] = f"127.0.0.1:{self.smtp}", "200"
+                    fields[0], fields[6] = f"127.0.0.1:{self.smtp}", "400"
                 fields[4] = "n"
                 line = " ".join(fields)
             lines.append(line)
@@ -258,10 +339,31 @@ class Dovecot:
         return " ".join(call("dpkg-query", "-W", "-f", "${Package} ${Version} ", *packages).split())
 
 
-def all_servers(folder, target):
+def halt(server):
+    """Stops a server and waits until nothing of it is left."""
+    pids = {pid for root in server.pids() for pid in children(root)}
+    server.stop()
+    wait_for(f"{server.name} did not stop", lambda: not any(alive(pid) for pid in pids))
+
+
+def restart(server):
+    """Stops a server wholly, and starts it."""
+    halt(server)
+    server.start()
+
+
+def pin(server, cores):
+    """Lets every thread of a server run on these cores only."""
+    for root in server.pids():
+        for pid in children(root):
+            for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+                os.sched_setaffinity(int(task.name), cores)
+
+
+def all_servers(folder, programs):
     """Every server that can be measured, in the order of the table."""
     return [
-        Bailiwick("bailiwick", folder / "bailiwick", target / "release/bailiwick"),
+        Bailiwick("bailiwick", folder / "bailiwick", programs / "bailiwick"),
         Dovecot("dovecot", folder / "dovecot", 24100, crypt=False),
         Dovecot("dovecot-crypt", folder / "dovecot-crypt", 24200, crypt=True),
     ]

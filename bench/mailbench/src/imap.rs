@@ -2,7 +2,7 @@
 //!
 //! Refs: RFC 9051; RFC 3502 (MULTIAPPEND); RFC 7888 (LITERAL+).
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -19,10 +19,10 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// How many numbers an answer to SEARCH has.
-    pub(crate) fn found(&self) -> usize {
+    /// The numbers in an answer to SEARCH, as text.
+    pub(crate) fn found(&self) -> Vec<&str> {
         let numbers = self.lines.iter().find_map(|line| line.strip_prefix("* SEARCH"));
-        numbers.map_or(0, |numbers| numbers.split_ascii_whitespace().count())
+        numbers.map_or(Vec::new(), |numbers| numbers.split_ascii_whitespace().collect())
     }
 }
 
@@ -141,6 +141,24 @@ impl Imap {
             self.finish()?;
         }
         Ok(())
+    }
+
+    /// Waits for news from now on (RFC 2177).
+    pub(crate) fn idle(&mut self) -> Result<()> {
+        self.start("IDLE")?;
+        while !self.line.starts_with(b"+") {
+            self.read_line()?;
+            ensure!(!self.line.starts_with(b"a"), "IDLE is refused");
+        }
+        Ok(())
+    }
+
+    /// Stops waiting, and logs out.
+    pub(crate) fn leave(mut self) {
+        // How the server says goodbye changes nothing.
+        let _ = self.connection.send(b"DONE\r\n");
+        let _ = self.finish();
+        self.logout();
     }
 
     pub(crate) fn logout(mut self) {

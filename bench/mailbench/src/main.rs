@@ -25,7 +25,12 @@ const USAGE: &str = "usage: mailbench PHASE --name value …
   list     --imap HOST:PORT --users FILE --user U --pids P,… [--items (FLAGS ENVELOPE)]
   bodies   --imap HOST:PORT --users FILE --user U --pids P,… --messages N [--first 1] [--single]
   logins   --imap HOST:PORT --users FILE --pids P,… [--sessions 8] [--messages 400]
-  search   --imap HOST:PORT --users FILE --user U --pids P,… [--settle SECONDS]
+  search   --imap HOST:PORT --users FILE --user U --pids P,… [--settle SECONDS] [--few]
+  parts    --imap HOST:PORT --users FILE --user U --pids P,… [--messages 500] [--part 2]
+           [--octets 5242880]
+  changes  --imap HOST:PORT --users FILE --user U --pids P,… --messages N
+  hold     --imap HOST:PORT --users FILE --pids P,… [--user U] [--sessions 1000]
+           [--seconds 10]
 FILE has a line `address:password` per user. IMAP is TLS from the first octet.
 P are the processes whose time, with that of all their descendants, is the server's.";
 
@@ -35,9 +40,12 @@ fn main() -> ExitCode {
     let outcome = Arguments::parse(words).and_then(|arguments| match phase.as_str() {
         "deliver" => phases::deliver::run(&arguments),
         "fill" => phases::fill::run(&arguments),
+        "hold" => phases::hold::run(&arguments),
         "list" => phases::list::run(&arguments),
         "bodies" => phases::bodies::run(&arguments),
+        "changes" => phases::changes::run(&arguments),
         "logins" => phases::logins::run(&arguments),
+        "parts" => phases::parts::run(&arguments),
         "search" => phases::search::run(&arguments),
         _ => anyhow::bail!("{USAGE}"),
     });

@@ -3,8 +3,9 @@
 //! Invariant: a server is a tree of processes; a child that ended is counted through its
 //! parent, which has waited for it (proc(5), cutime and cstime).
 
-use std::collections::HashMap;
-use std::time::Instant;
+use std::collections::{HashMap, HashSet};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
@@ -49,11 +50,12 @@ fn process(pid: u32) -> Option<Process> {
     })
 }
 
-/// Processor time of these processes and of everything they ever started.
-fn tree_seconds(roots: &[u32]) -> f64 {
-    let Ok(listing) = std::fs::read_dir("/proc") else { return 0.0 };
+/// These processes and everything they ever started that still runs.
+fn tree(roots: &[u32]) -> HashMap<u32, Process> {
+    let Ok(listing) = std::fs::read_dir("/proc") else { return HashMap::new() };
     let pids = listing.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    let all: HashMap<u32, Process> = pids.filter_map(|pid| Some((pid, process(pid)?))).collect();
+    let mut all: HashMap<u32, Process> =
+        pids.filter_map(|pid| Some((pid, process(pid)?))).collect();
     let ours = |mut pid: u32| loop {
         if roots.contains(&pid) {
             return true;
@@ -63,8 +65,41 @@ fn tree_seconds(roots: &[u32]) -> f64 {
             _ => return false,
         }
     };
-    let mine = all.iter().filter(|(pid, _)| ours(**pid));
-    mine.map(|(_, process)| process.seconds + process.waited_seconds).sum()
+    let mine: HashSet<u32> = all.keys().copied().filter(|pid| ours(*pid)).collect();
+    all.retain(|pid, _| mine.contains(pid));
+    all
+}
+
+fn tree_seconds(roots: &[u32]) -> f64 {
+    tree(roots).values().map(|process| process.seconds + process.waited_seconds).sum()
+}
+
+/// The number after a name in a file of such lines.
+fn named(path: &str, name: &str) -> u64 {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let rest = text.lines().find_map(|line| line.strip_prefix(name));
+    rest.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
+
+/// Memory of these processes, in KiB, each page they share divided among those who share it.
+pub(crate) fn tree_pss_kib(roots: &[u32]) -> u64 {
+    tree(roots).keys().map(|pid| named(&format!("/proc/{pid}/smaps_rollup"), "Pss:")).sum()
+}
+
+/// Waits until these processes have used less than a hundredth of a core for some seconds (a server
+/// may wait that long before it tidies up), or for the limit.
+pub(crate) fn wait_for_calm(roots: &[u32], limit: Duration) {
+    const CALM: Duration = Duration::from_secs(5);
+    let end = Instant::now() + limit;
+    let mut before = tree_seconds(roots);
+    while Instant::now() < end {
+        sleep(CALM);
+        let now = tree_seconds(roots);
+        if now - before < 0.01 * CALM.as_secs_f64() {
+            return;
+        }
+        before = now;
+    }
 }
 
 /// Processor time of the whole machine.

@@ -1,4 +1,4 @@
-//! The house's own checks: `cargo xtask tidy` and `cargo xtask refs`.
+//! The house's own checks: `cargo xtask tidy`, `cargo xtask records` and `cargo xtask refs`.
 //!
 //! What a crate may depend on, what it may touch and which words it may use are
 //! tables in ARCHITECTURE.md and GLOSSARY.md; this program reads the tables and
@@ -19,12 +19,14 @@ use anyhow::{Context, Result};
 use tree::Tree;
 
 const USAGE: &str = "usage: cargo xtask tidy    compare the tree with the house's rules
+       cargo xtask records print the record map as a page: docs/records.md
        cargo xtask refs    list every RFC the code cites, and where";
 
 fn main() -> ExitCode {
     let command = std::env::args().nth(1);
     let outcome = match command.as_deref() {
         Some("tidy") => tidy(),
+        Some("records") => records(),
         Some("refs") => refs(),
         _ => {
             eprintln!("{USAGE}");
@@ -50,6 +52,12 @@ fn tidy() -> Result<ExitCode> {
     }
     println!("tidy: {} problems in {checks} checks", problems.len());
     Ok(ExitCode::FAILURE)
+}
+
+fn records() -> Result<ExitCode> {
+    let tree = Tree::read().context("the tree could not be read")?;
+    print!("{}", checks::records::of(&tree).context("the record map cannot be read")?);
+    Ok(ExitCode::SUCCESS)
 }
 
 fn refs() -> Result<ExitCode> {

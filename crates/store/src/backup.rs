@@ -43,6 +43,10 @@ pub enum BackupError {
     /// The folder that is to be restored into is not empty.
     #[error("the folder is not empty")]
     NotEmpty,
+    /// The folder that is to be restored into is the backup's, or lies in it: the next backup
+    /// would remove what no point names.
+    #[error("the folder lies in the backup's own")]
+    Inside,
     /// There is no such point, or none at all.
     #[error("the backup has no such point")]
     NoPoint,
@@ -146,7 +150,7 @@ pub(crate) fn make(
     let _lock = claim(disk)?;
     let numbers = numbers(disk)?;
     let last = numbers.last().map(|number| Point::read(disk, *number)).transpose()?;
-    let mut copy = Copy { disk, last: last.as_ref(), bytes: 0, folders: BTreeSet::new() };
+    let mut copy = Copy::onto(disk, last.as_ref());
     let number = last.as_ref().map_or(0, |last| last.number).checked_add(1);
     let number = number.ok_or(BackupError::NoPoint)?;
     let files = copy.files(number, beside)?;
@@ -244,12 +248,20 @@ pub(crate) fn numbers(disk: &Disk) -> Result<Vec<u64>, BackupError> {
 struct Copy<'a> {
     disk: &'a Disk,
     last: Option<&'a Point>,
+    /// The last point's files by name.
+    files: BTreeMap<&'a str, &'a FilePart>,
     bytes: u64,
     /// Where names were made.
     folders: BTreeSet<PathBuf>,
 }
 
-impl Copy<'_> {
+impl<'a> Copy<'a> {
+    fn onto(disk: &'a Disk, last: Option<&'a Point>) -> Self {
+        let files = last.map_or(&[][..], |last| &last.files);
+        let files = files.iter().map(|part| (part.name.as_str(), part)).collect();
+        Self { disk, last, files, bytes: 0, folders: BTreeSet::new() }
+    }
+
     fn begin(&mut self, path: &Path) -> io::Result<DataFile> {
         let folders = path.ancestors().skip(1).take_while(|folder| *folder != self.disk.root);
         for folder in folders {
@@ -265,7 +277,7 @@ impl Copy<'_> {
             if !point::is_name(&name) {
                 return Err(BackupError::Name);
             }
-            let before = self.last.and_then(|last| last.file(&name));
+            let before = self.files.get(name.as_str()).copied();
             let octets = match (source, before) {
                 (Source::Final(_), Some(before)) => {
                     parts.push(before.clone());

@@ -113,6 +113,19 @@ impl Batch {
 
     /// Writes `value` under `kind` and `row`, over what was there. The value is at most
     /// [`VALUE_BYTES_MAX`] octets; commit answers [`CommitError::TooLarge`] otherwise.
+    ///
+    /// What has no line in the record map cannot be named, so it cannot be put:
+    ///
+    /// ```
+    /// use store::Batch;
+    /// use vocab::{AccountId, RecordKind, Row};
+    /// let _ = Batch::new(AccountId([1; 16])).put(RecordKind::LetterBody, Row(1), vec![1]);
+    /// ```
+    /// ```compile_fail,E0308
+    /// use store::Batch;
+    /// use vocab::{AccountId, RecordKind, Row};
+    /// let _ = Batch::new(AccountId([1; 16])).put(17u16, Row(1), vec![1]);
+    /// ```
     pub fn put(mut self, kind: RecordKind, row: Row, value: impl Into<Fragments>) -> Self {
         let value = value.into();
         match u32::try_from(value.len()) {

@@ -99,5 +99,5 @@ pub fn format(octets: &[u8]) -> Option<u32> {
 /// Whether the octets are a row's entry in the index.
 #[must_use]
 pub fn index_row(octets: &[u8]) -> bool {
-    Entry::decode(octets).is_ok()
+    Entry::parts(octets).is_ok()
 }

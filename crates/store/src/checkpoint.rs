@@ -58,6 +58,11 @@ impl Checkpoint {
         disk.replace(FILE, &self.encode())
     }
 
+    /// Whether there is one, whether or not it checks.
+    pub(crate) fn is_there(disk: &Disk) -> io::Result<bool> {
+        Ok(disk.read(FILE)?.is_some())
+    }
+
     /// The last checkpoint; `None` if there is none that checks.
     pub(crate) fn read(disk: &Disk) -> io::Result<Option<Self>> {
         Ok(disk.read(FILE)?.and_then(|bytes| Self::decode(&bytes)))

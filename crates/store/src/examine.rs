@@ -223,7 +223,9 @@ pub fn folder(root: &Path) -> Result<Findings, ExamineError> {
     let (segments, books) = closed(&disk, &mut findings)?;
     clear(&disk)?;
     let index = copied_index(&disk, &segments)?;
-    if index.is_none() && !segments.is_empty() {
+    // A store that was restored and never opened has neither yet; opening makes both.
+    let is_opened = Checkpoint::is_there(&disk)? || disk.root.join("index").exists();
+    if index.is_none() && is_opened && !segments.is_empty() {
         findings.fault(Fault::NoIndex);
     }
     let view = index.as_ref().map(Index::view);

@@ -7,19 +7,27 @@
 use crate::format::{Fields, Head, KEY_LEN, Key, Place};
 use crate::preserve::HoldId;
 use bytes::Bytes;
+use fjall::config::BlockSizePolicy;
 use fjall::{
     Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable, Snapshot,
+    UserValue,
 };
 use std::collections::HashMap;
+use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use vocab::AccountId;
 
 const PLACE_LEN: usize = 24;
+/// Octets of a block of rows: some ten rows of messages, which a mailbox reads from end to end.
+const BLOCK_BYTES: u32 = 16 << 10;
 const HEAD: u8 = b'a';
 const PIN: u8 = b'p';
 const HELD: u8 = b'h';
 const TOKEN: &[u8] = b"t";
+/// The token among the rows: behind every key, so that no scan meets it.
+const ROWS_TOKEN: [u8; KEY_LEN + 1] = [0xff; KEY_LEN + 1];
 
 /// The engine failed, or returned an entry nobody wrote.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +36,8 @@ pub(crate) enum IndexError {
     Engine(#[from] fjall::Error),
     #[error("an index entry is malformed")]
     Entry,
+    #[error("the index's folders could not be synced")]
+    Io(#[from] io::Error),
 }
 
 /// A row's entry.
@@ -39,16 +49,21 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, IndexError> {
-        let mut fields = Fields(bytes);
+    /// Where the value lies in an entry's octets, if it is there, and its place.
+    pub(crate) fn parts(octets: &[u8]) -> Result<(Place, Option<usize>), IndexError> {
+        let mut fields = Fields(octets);
         let place = Place::decode(&mut fields).ok_or(IndexError::Entry)?;
-        let inline = match (fields.0.len(), place.len) {
-            (0, 0) => Some(Bytes::new()),
-            (0, _) => None,
-            (len, want) if u32::try_from(len) == Ok(want) => Some(Bytes::copy_from_slice(fields.0)),
-            _ => return Err(IndexError::Entry),
-        };
-        Ok(Self { place, inline })
+        match (fields.0.len(), place.len) {
+            (0, 1..) => Ok((place, None)),
+            (len, want) if u32::try_from(len) == Ok(want) => Ok((place, Some(octets.len() - len))),
+            _ => Err(IndexError::Entry),
+        }
+    }
+
+    /// The value is not copied: it lies in the engine's block, which lives as long.
+    fn decode(octets: UserValue) -> Result<Self, IndexError> {
+        let (place, at) = Self::parts(&octets)?;
+        Ok(Self { place, inline: at.map(|at| Bytes::from_owner(octets).slice(at..)) })
     }
 }
 
@@ -101,8 +116,13 @@ impl Index {
                 .manual_journal_persist(true)
                 .max_memtable_size(32 << 20)
         };
-        let rows = database.keyspace("rows", options)?;
+        let in_blocks = || options().data_block_size_policy(BlockSizePolicy::all(BLOCK_BYTES));
+        let rows = database.keyspace("rows", in_blocks)?;
         let side = database.keyspace("side", options)?;
+        // The engine syncs what it puts into a tree's folder, and not the folder's own name.
+        for folder in [dir.join("keyspaces"), dir.to_owned()] {
+            File::open(folder)?.sync_all()?;
+        }
         let any_pins = AtomicBool::new(side.prefix([PIN]).next().is_some());
         Ok(Self { rows, side, database, any_pins })
     }
@@ -114,17 +134,22 @@ impl Index {
         IndexView { snapshot, rows, side }
     }
 
-    /// The number of the last checkpoint this index was part of; 0 when new.
+    /// The number of the last checkpoint this index was part of; 0 when new. Each tree carries it:
+    /// where one was lost, the engine makes an empty one in its place and says nothing.
     pub(crate) fn token(&self) -> Result<u64, IndexError> {
-        match self.side.get(TOKEN)? {
+        let read = |bytes: Option<UserValue>| match bytes {
             None => Ok(0),
             Some(bytes) => Fields(&bytes).u64().ok_or(IndexError::Entry),
-        }
+        };
+        Ok(read(self.side.get(TOKEN)?)?.min(read(self.rows.get(ROWS_TOKEN)?)?))
     }
 
     /// Brings everything applied so far to the disk, as part of checkpoint `token`.
     pub(crate) fn persist(&self, token: u64) -> Result<(), IndexError> {
-        self.side.insert(TOKEN, token.to_be_bytes())?;
+        let mut batch = OwnedWriteBatch::with_capacity(self.database.clone(), 2);
+        batch.insert(&self.side, TOKEN, token.to_be_bytes());
+        batch.insert(&self.rows, ROWS_TOKEN, token.to_be_bytes());
+        batch.commit()?;
         Ok(self.database.persist(PersistMode::SyncAll)?)
     }
 
@@ -138,7 +163,7 @@ impl Index {
     }
 
     pub(crate) fn row(&self, key: &Key) -> Result<Option<Entry>, IndexError> {
-        self.rows.get(key)?.map(|bytes| Entry::decode(&bytes)).transpose()
+        self.rows.get(key)?.map(Entry::decode).transpose()
     }
 
     pub(crate) fn head(&self, account: AccountId) -> Result<Head, IndexError> {
@@ -327,7 +352,7 @@ impl Iterator for RowIter {
         let guard = self.0.next()?;
         Some(guard.into_inner().map_err(IndexError::from).and_then(|(key, value)| {
             let key = key.as_ref().try_into().map_err(|_| IndexError::Entry)?;
-            Ok((key, Entry::decode(&value)?))
+            Ok((key, Entry::decode(value)?))
         }))
     }
 }

@@ -358,6 +358,7 @@ fn check(options: &Options) -> Result<(), OpenError> {
 
 /// Takes the directory's lock, and sees that this build can read what is there.
 fn claim(disk: &Disk) -> Result<File, OpenError> {
+    let base = disk.root.ancestors().skip(1).find(|above| above.is_dir());
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&disk.root)?;
     if disk.read(FORMAT)?.is_none() && holds_anything_else(&disk.root)? {
         return Err(OpenError::NotAStore);
@@ -366,6 +367,11 @@ fn claim(disk: &Disk) -> Result<File, OpenError> {
     match disk.read(FORMAT)? {
         None => {
             disk.make_dir(&disk.journal())?;
+            // Its own name must last too, as far up as it was made; here, since whoever made it may
+            // have died before.
+            let made = disk.root.ancestors().skip(1);
+            let made = made.take_while(|above| base.is_none_or(|base| above.starts_with(base)));
+            made.filter(|above| above.is_dir()).try_for_each(|above| disk.sync_dir(above))?;
             disk.replace(FORMAT, format!("bailiwick store\nversion {VERSION}\n").as_bytes())?;
         }
         Some(format) => check_version(&format)?,

@@ -119,12 +119,8 @@ impl Preserve {
         kind: RecordKind,
         from: Row,
     ) -> impl Iterator<Item = Result<(Row, u32), ReadError>> + use<> {
-        let (first, last) =
-            (key(account, kind.table(), from.0), key(account, kind.table(), u64::MAX));
-        self.shared.index.rows(first, last).map(|found| {
-            let (key, entry) = found?;
-            Ok((row_of(&key), entry.place.len))
-        })
+        let read = crate::Read { shared: Arc::clone(&self.shared) };
+        read.rows(account, kind, from)
     }
 
     /// The rows a hold keeps, in the order of account, kind and row.

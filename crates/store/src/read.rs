@@ -13,7 +13,7 @@ use crate::preserve::row_of;
 use crate::segment::Segment;
 use bytes::Bytes;
 use std::io;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use tokio::sync::watch;
 use vocab::{AccountId, RecordKind, Row};
@@ -131,9 +131,36 @@ impl Read {
     /// began, but for rows overwritten since (the new value) or deleted since (left out).
     #[must_use]
     pub fn scan(&self, account: AccountId, kind: RecordKind, from: Row) -> Scan {
+        self.scan_some(account, kind, from..=Row(u64::MAX))
+    }
+
+    /// [`scan`](Self::scan), to the last of some rows.
+    #[must_use]
+    pub fn scan_some(
+        &self,
+        account: AccountId,
+        kind: RecordKind,
+        rows: RangeInclusive<Row>,
+    ) -> Scan {
+        let key = |row: &Row| key(account, kind.table(), row.0);
+        let (first, last) = (key(rows.start()), key(rows.end()));
+        Scan { shared: self.shared.clone(), rows: self.shared.index.rows(first, last) }
+    }
+
+    /// The account's rows of one kind from `from` on, with the lengths of their values, which are
+    /// not read.
+    pub fn rows(
+        &self,
+        account: AccountId,
+        kind: RecordKind,
+        from: Row,
+    ) -> impl Iterator<Item = Result<(Row, u32), ReadError>> + use<> {
         let (first, last) =
             (key(account, kind.table(), from.0), key(account, kind.table(), u64::MAX));
-        Scan { shared: self.shared.clone(), rows: self.shared.index.rows(first, last) }
+        self.shared.index.rows(first, last).map(|found| {
+            let (key, entry) = found?;
+            Ok((row_of(&key), entry.place.len))
+        })
     }
 
     /// The account's highest row of one kind.

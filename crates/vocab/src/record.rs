@@ -46,8 +46,12 @@ pub enum Keeper {
 pub enum Retention {
     /// Until its owner deletes it, or the account.
     Owner,
+    /// Until its owner puts it back or deletes it for good, or the days for that are over.
+    Window,
     /// As long as the account exists.
     Account,
+    /// As long as the account exists, and 183 days after: an address leads to nobody else meanwhile.
+    Address,
     /// Until delivered or bounced.
     Delivery,
     /// As the cell's law pack says for cases.
@@ -142,9 +146,13 @@ record_kinds! {
 
     /// The day on which each of an account's unlockers last served.
     UnlockerUse = 38, "unlockers' last use", Some(Traffic), Owner, Account;
+    /// What a session's token opens again after a restart; the cell has no such token.
+    SessionGrant = 39, "session grant", None, Owner, Account;
+    /// A message that was expunged and can still be put back.
+    ExpungedMessage = 40, "expunged message", Some(Content), Owner, Window;
 
     /// An address or alias and the account it leads to.
-    Route = 64, "address", Some(Subscriber), Cell, Account;
+    Route = 64, "address", Some(Subscriber), Cell, Address;
     /// What is known of the person who holds an account.
     Subscription = 65, "subscriber", Some(Subscriber), Cell, Account;
     /// An outbound letter's envelope and delivery state.
@@ -156,6 +164,8 @@ record_kinds! {
     AccountPin = 68, "account pin", None, Cell, Account;
     /// Holders that some account's escrow is or was made for, with their public keys.
     HolderPolicy = 69, "escrow policy", None, Cell, Cell;
+    /// An account that leaves this cell or has left it, and where to.
+    Departure = 70, "departure", Some(Subscriber), Cell, Cell;
 
     /// One event of a desk case.
     CaseEvent = 96, "case event", None, Cell, Case;

@@ -10,6 +10,7 @@ mod licenses;
 mod links;
 mod owners;
 mod packs;
+pub(crate) mod records;
 pub(crate) mod refs;
 mod size;
 mod touches;
@@ -34,6 +35,7 @@ pub(crate) const ALL: &[Check] = &[
     traces::check,
     size::check,
     packs::check,
+    records::check,
     links::check,
     refs::check,
 ];

@@ -82,11 +82,6 @@ impl Point {
         self.segments.get(at)
     }
 
-    /// The file of this name.
-    pub(crate) fn file(&self, name: &str) -> Option<&FilePart> {
-        self.files.iter().find(|part| part.name == name)
-    }
-
     /// The octets that belong to it, points it shares them with or not.
     #[must_use]
     pub fn bytes(&self) -> u64 {

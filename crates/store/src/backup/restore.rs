@@ -10,6 +10,7 @@ use super::{
 };
 use crate::disk::{DataFile, Disk, ReadAt as _};
 use crate::format::{VERSION, len64};
+use std::io;
 use std::path::Path;
 
 /// The file of a data directory that says that it was restored.
@@ -21,10 +22,14 @@ const STEP: usize = 1 << 20;
 /// `from`: the one of this number, or the newest.
 ///
 /// # Errors
-/// [`BackupError::NotEmpty`], [`BackupError::NoPoint`], [`BackupError::Broken`]; see [`BackupError`].
+/// [`BackupError::NotEmpty`], [`BackupError::Inside`], [`BackupError::NoPoint`],
+/// [`BackupError::Broken`]; see [`BackupError`].
 pub fn restore(from: &Path, to: &Path, number: Option<u64>) -> Result<Point, BackupError> {
     let (backup, data) = (Disk::new(from), Disk::new(to));
     check_format(&backup.read(FORMAT)?.ok_or(BackupError::NotABackup)?)?;
+    if lies_in(to, from)? {
+        return Err(BackupError::Inside);
+    }
     let newest = numbers(&backup)?.last().copied();
     let number = number.or(newest).ok_or(BackupError::NoPoint)?;
     let mut checked = check_point(&backup, number)?;
@@ -61,6 +66,20 @@ pub fn restore(from: &Path, to: &Path, number: Option<u64>) -> Result<Point, Bac
     data.sync_dir(to)?;
     store.replace(FORMAT, format!("bailiwick store\nversion {VERSION}\n").as_bytes())?;
     Ok(point)
+}
+
+/// Whether a path, of which the end need not be there yet, is a folder or leads into it.
+fn lies_in(path: &Path, folder: &Path) -> io::Result<bool> {
+    let folder = folder.canonicalize()?;
+    let path = std::path::absolute(path)?;
+    for above in path.ancestors() {
+        match above.canonicalize() {
+            Ok(real) => return Ok(real.starts_with(folder)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
 }
 
 fn mark(point: &Point) -> String {

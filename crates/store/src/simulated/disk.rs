@@ -249,7 +249,7 @@ impl SimulatedDisk {
 }
 
 /// Copies a folder; of long files that are mostly holes, what was written.
-fn copy_dir(from: &Path, to: &Path) {
+pub(super) fn copy_dir(from: &Path, to: &Path) {
     use std::io::Read as _;
     use std::os::unix::fs::MetadataExt as _;
     std::fs::create_dir_all(to).unwrap();

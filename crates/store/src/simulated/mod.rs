@@ -14,6 +14,7 @@
 mod backup;
 pub(crate) mod disk;
 mod model;
+mod recovery;
 mod tests;
 
 /// Chance from a seed (SplitMix64).

@@ -165,6 +165,42 @@ fn a_folder_of_something_else_is_no_backup_and_none_is_restored_into() {
 }
 
 #[test]
+fn nothing_is_restored_into_the_backup_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let to = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), small()).unwrap();
+    put(&store, 1, b"sealed");
+    back_up(&store, to.path(), 1);
+    let before = files(to.path());
+    let link = dir.path().join("link");
+    std::os::unix::fs::symlink(to.path(), &link).unwrap();
+    for into in [to.path().to_owned(), to.path().join("files/new"), link.join("a/b")] {
+        let refused = backup::restore(to.path(), &into, None);
+        assert!(matches!(refused, Err(BackupError::Inside)), "{}: {refused:?}", into.display());
+    }
+    assert_eq!(files(to.path()), before);
+    backup::restore(to.path(), &dir.path().join("beside/a"), None).unwrap();
+}
+
+#[test]
+fn a_restored_store_is_sound_before_it_is_opened_for_the_first_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let (to, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = Store::open(dir.path(), small()).unwrap();
+    fill(&store, 0..20, |row| octets(row, 4_000));
+    back_up(&store, to.path(), 1);
+    backup::restore(to.path(), new.path(), None).unwrap();
+    let folder = new.path().join("store");
+    let found = examine::folder(&folder).unwrap();
+    assert_eq!(found.faults, []);
+    Store::open(&folder, small()).unwrap().close().unwrap();
+    assert_eq!(examine::folder(&folder).unwrap().counts, found.counts);
+    // Once it was opened, an index is missed.
+    fs::remove_dir_all(folder.join("index")).unwrap();
+    assert_eq!(examine::folder(&folder).unwrap().faults, [Fault::NoIndex]);
+}
+
+#[test]
 fn a_folder_that_merely_has_a_folder_of_our_names_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let other = tempfile::tempdir().unwrap();

@@ -13,6 +13,7 @@ use crate::derive::derive;
 use crate::epoch::EpochKeys;
 use crate::error::OpenError;
 use crate::mac::{HmacKey, sha256};
+use crate::memory::scrubbed;
 use crate::row::{RowKeys, header};
 use crate::secret::Secret;
 use crate::wire::Reader;
@@ -28,7 +29,7 @@ impl AnchorKey {
     #[must_use]
     pub fn of_epoch(keys: &EpochKeys) -> Self {
         let key: Secret<32> = derive(keys.rows(), "anchor", &[&keys.place()]);
-        Self(HmacKey::new(key.expose()))
+        Self(scrubbed::<4096, _>(|| HmacKey::new(key.expose())))
     }
 
     /// One row's term: HMAC over what the row is bound to and its tag.
@@ -41,7 +42,8 @@ impl AnchorKey {
     ) -> Result<([u8; 32], ModSeq), OpenError> {
         let modseq = header(value)?.modseq;
         let tag = value.last_chunk::<16>().ok_or(OpenError::Malformed)?;
-        Ok((self.0.mac(&[&keys.binding(kind, row, modseq), tag]), modseq))
+        let binding = keys.binding(kind, row, modseq);
+        Ok((self.0.mac(&[binding.as_flattened(), tag]), modseq))
     }
 }
 
@@ -102,6 +104,13 @@ impl Anchor {
         self.count = self.count.checked_sub(1).ok_or(OpenError::Malformed)?;
         self.toggle(&term, modseq);
         Ok(())
+    }
+
+    /// Takes in what was found of other rows, from [`start`](Self::start) on: rows may be found in
+    /// any order, and in parts.
+    pub fn join(&mut self, others: &Self) {
+        self.toggle(&others.sum, ModSeq(others.modseq));
+        self.count = self.count.saturating_add(others.count);
     }
 
     /// Closes one change: the chain now also covers it.

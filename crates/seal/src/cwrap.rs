@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use crate::derive::derive;
 use crate::entropy::{Entropy, draw};
 use crate::error::{OpenError, SealError};
+use crate::memory::scrubbed;
 use crate::secret::{Secret, same};
 use crate::wire::Reader;
 
@@ -75,7 +76,8 @@ pub fn unwrap(
     let commitment: [u8; 32] = reader.array()?;
     let sealed = reader.all_but(16)?;
     let tag: [u8; 16] = reader.array()?;
-    let keys = keys(key, label, &salt, context).ok_or(OpenError::Tampered)?;
+    let keys = scrubbed::<4096, _>(|| keys(key, label, &salt, context));
+    let keys = keys.ok_or(OpenError::Tampered)?;
     if !same(&keys.commitment, &commitment) {
         return Err(OpenError::Tampered);
     }

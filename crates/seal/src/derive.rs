@@ -7,6 +7,7 @@
 use aws_lc_rs::hmac::HMAC_SHA256;
 
 use crate::mac::{HmacKey, expand};
+use crate::memory::scrubbed;
 use crate::secret::Secret;
 
 /// What every label of this format begins with.
@@ -21,13 +22,15 @@ pub fn derive<const N: usize>(key: &Secret<32>, label: &str, context: &[&[u8]]) 
     let mut info = Vec::with_capacity(context.len() + 3);
     info.extend([PREFIX, label.as_bytes(), &[0]]);
     info.extend_from_slice(context);
-    Secret::filled(|out| expand(HMAC_SHA256, key.expose(), &info, out))
+    Secret::filled(|out| {
+        scrubbed::<4096, _>(|| expand(HMAC_SHA256, key.expose(), &info, out));
+    })
 }
 
 /// A uniformly random key from unevenly random input: HKDF-Extract with this format's salt.
 #[must_use]
 pub fn extract(input: &[&[u8]]) -> Secret<32> {
-    Secret::take(&mut HmacKey::new(b"bailiwick.v1 extract").mac(input))
+    scrubbed::<4096, _>(|| Secret::take(&mut HmacKey::new(b"bailiwick.v1 extract").mac(input)))
 }
 
 /// `"bailiwick.v1 " ‖ label ‖ 0x00 ‖ context`, in one piece.

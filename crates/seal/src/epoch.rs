@@ -5,24 +5,24 @@
 //! public half when it does.
 //! Refs: specs/bw1.md §3.
 
-use std::sync::OnceLock;
-
 use vocab::{AccountId, Digest, Epoch, EpochVersion, Timestamp};
 
 use crate::cwrap;
+use crate::derive::derive;
 use crate::entropy::Entropy;
 use crate::error::{OpenError, SealError};
 use crate::hseal::{PUBLIC_BYTES, PublicKey, SecretKey};
 use crate::mac::sha256;
 use crate::root::RootKey;
-use crate::secret::Secret;
+use crate::secret::{Secret, same};
 use crate::wire::Reader;
 use crate::xwing::OpeningKey;
 
 /// The epoch of standing data: mailboxes, settings, counters.
 pub const STANDING: Epoch = Epoch(0);
 /// Octets of an encoded [`EpochRecord`].
-pub const RECORD_BYTES: usize = 34 + PUBLIC_BYTES + BOX_BYTES;
+pub const RECORD_BYTES: usize = 34 + PUBLIC_BYTES + COMMITMENT_BYTES + BOX_BYTES;
+const COMMITMENT_BYTES: usize = 32;
 const BOX_BYTES: usize = 64 + cwrap::OVERHEAD;
 const DAY_SECONDS: u64 = 86_400;
 /// 2000-01-01 in days since 1970-01-01.
@@ -84,8 +84,6 @@ pub struct EpochKeys {
     epoch: Epoch,
     version: EpochVersion,
     arrival: SecretKey,
-    /// `arrival`, expanded when the first letter is opened: most epochs never open one.
-    opening: OnceLock<OpeningKey>,
     rows: Secret<32>,
 }
 
@@ -97,7 +95,7 @@ impl EpochKeys {
         arrival: SecretKey,
         rows: Secret<32>,
     ) -> Self {
-        Self { account, epoch, version, arrival, opening: OnceLock::new(), rows }
+        Self { account, epoch, version, arrival, rows }
     }
 
     /// New keys.
@@ -168,14 +166,10 @@ impl EpochKeys {
         place(self.account, self.epoch, self.version)
     }
 
-    /// What letters are opened with.
-    pub(crate) fn opening(&self) -> Result<&OpeningKey, OpenError> {
-        if let Some(key) = self.opening.get() {
-            return Ok(key);
-        }
-        // Two threads may expand it at once; one of them keeps its work.
-        let key = OpeningKey::expand(self.arrival.seed())?;
-        Ok(self.opening.get_or_init(|| key))
+    /// What letters are opened with. Costs an ML-KEM key generation, and lies in ordinary memory:
+    /// kept for one batch of letters.
+    pub(crate) fn opening(&self) -> Result<OpeningKey, OpenError> {
+        OpeningKey::expand(self.arrival.seed())
     }
 
     /// `EK`.
@@ -233,10 +227,17 @@ pub fn arrival_epoch(epochs: &[EpochPublic], now: Timestamp) -> Option<&EpochPub
         })
 }
 
+/// `X(EK, "epoch com", E, 32)`.
+fn commitment(keys: &EpochKeys) -> [u8; COMMITMENT_BYTES] {
+    *derive::<COMMITMENT_BYTES>(keys.rows(), "epoch com", &[&keys.place()]).expose()
+}
+
 /// The stored form of an epoch: its public half, and its private half under the root key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct EpochRecord {
     public: EpochPublic,
+    /// Of the row keys: whoever is handed them by another than the box can tell that they are these.
+    commitment: [u8; COMMITMENT_BYTES],
     wrapped: [u8; BOX_BYTES],
 }
 
@@ -253,7 +254,7 @@ impl EpochRecord {
     ) -> Result<Self, SealError> {
         let public = keys.public(not_before);
         let bound = sha256(&[public.key.as_bytes()]);
-        let octets = keys.octets();
+        let (octets, commitment) = (keys.octets(), commitment(keys));
         let wrapped = cwrap::wrap(
             root.secret(),
             "epoch",
@@ -261,7 +262,8 @@ impl EpochRecord {
             octets.expose(),
             entropy,
         )?;
-        Ok(Self { public, wrapped: wrapped.try_into().map_err(|_| SealError::Cipher)? })
+        let wrapped = wrapped.try_into().map_err(|_| SealError::Cipher)?;
+        Ok(Self { public, commitment, wrapped })
     }
 
     /// Opens the private half, and checks that it belongs to the public one.
@@ -270,12 +272,31 @@ impl EpochRecord {
     /// [`OpenError::Tampered`] under another root key, or if the two halves do not belong
     /// together.
     pub fn open(&self, root: &RootKey) -> Result<EpochKeys, OpenError> {
+        self.keys(&self.unwrap(root)?)
+    }
+
+    /// What the box holds, `sk ‖ EK`, to be opened with [`keys`](Self::keys) when it is needed.
+    ///
+    /// # Errors
+    /// [`OpenError::Tampered`] under another root key.
+    pub fn unwrap(&self, root: &RootKey) -> Result<Secret<64>, OpenError> {
         let EpochPublic { account, epoch, version, .. } = self.public;
         let bound = sha256(&[self.public.key.as_bytes()]);
         let place = place(account, epoch, version);
         let octets = cwrap::unwrap(root.secret(), "epoch", &[&place, &bound.0], &self.wrapped)?;
-        let keys = EpochKeys::from_octets(account, epoch, version, &octets)?;
-        if keys.arrival.public() == self.public.key { Ok(keys) } else { Err(OpenError::Tampered) }
+        octets.as_slice().try_into().map(Secret::copied).map_err(|_| OpenError::Malformed)
+    }
+
+    /// The keys that `sk ‖ EK` are, wherever they come from. Costs an ML-KEM key generation.
+    ///
+    /// # Errors
+    /// [`OpenError::Tampered`] unless both are this epoch's.
+    pub fn keys(&self, octets: &Secret<64>) -> Result<EpochKeys, OpenError> {
+        let EpochPublic { account, epoch, version, .. } = self.public;
+        let keys = EpochKeys::from_octets(account, epoch, version, octets.expose())?;
+        let is_its =
+            keys.arrival.public() == self.public.key && same(&commitment(&keys), &self.commitment);
+        if is_its { Ok(keys) } else { Err(OpenError::Tampered) }
     }
 
     /// What arrival needs.
@@ -290,10 +311,10 @@ impl EpochRecord {
         sha256(&[self.public.key.as_bytes()])
     }
 
-    /// What a manifest says of the box.
+    /// What a manifest says of the commitment and the box.
     #[must_use]
     pub fn box_digest(&self) -> Digest {
-        sha256(&[&self.wrapped])
+        sha256(&[&self.commitment, &self.wrapped])
     }
 
     /// The stored octets, [`RECORD_BYTES`] of them (specs/bw1.md §3.3).
@@ -305,6 +326,7 @@ impl EpochRecord {
             &place(*account, *epoch, *version),
             &not_before.0.to_be_bytes(),
             key.as_bytes(),
+            &self.commitment,
             &self.wrapped,
         ]
         .concat()
@@ -322,9 +344,10 @@ impl EpochRecord {
         let version = EpochVersion(reader.u32()?);
         let not_before = Timestamp(reader.u64()?);
         let key = PublicKey::decode(reader.bytes(PUBLIC_BYTES)?)?;
-        let wrapped = reader.array()?;
+        let (commitment, wrapped) = (reader.array()?, reader.array()?);
         reader.end()?;
-        Ok(Self { public: EpochPublic { account, epoch, version, not_before, key }, wrapped })
+        let public = EpochPublic { account, epoch, version, not_before, key };
+        Ok(Self { public, commitment, wrapped })
     }
 }
 

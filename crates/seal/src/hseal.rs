@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use crate::derive::labelled;
 use crate::entropy::{Draw, Entropy};
 use crate::error::{OpenError, SealError};
+use crate::memory::scrubbed;
 use crate::secret::Secret;
 
 /// Octets of a public key.
@@ -21,6 +22,9 @@ pub const PUBLIC_BYTES: usize = 1216;
 pub const CAPSULE_BYTES: usize = 1120;
 /// How much longer a seal is than what it holds.
 pub const OVERHEAD: usize = CAPSULE_BYTES + 16;
+
+/// Octets of stack that ML-KEM is done in, amply.
+pub(crate) const LATTICE_FRAMES: usize = 96 << 10;
 
 pub(crate) type Sender = AeadCtxS<ChaCha20Poly1305, HkdfSha256, XWing>;
 pub(crate) type Receiver = AeadCtxR<ChaCha20Poly1305, HkdfSha256, XWing>;
@@ -62,10 +66,11 @@ impl PartialEq for PublicKey {
 
 impl Eq for PublicKey {}
 
-/// A private key: a 32-octet seed, and what it expands to.
+/// A private key: its seed, which is expanded for each use and not kept so, since the library's
+/// form of it lies in ordinary memory; and its public half.
 pub struct SecretKey {
     seed: Secret<32>,
-    key: <XWing as Kem>::PrivateKey,
+    public: PublicKey,
 }
 
 impl SecretKey {
@@ -74,9 +79,10 @@ impl SecretKey {
     /// # Errors
     /// Only if the `hpke` crate refuses 32 octets, which it does not.
     pub fn from_seed(seed: Secret<32>) -> Result<Self, OpenError> {
-        let key = <XWing as Kem>::PrivateKey::from_bytes(seed.expose())
-            .map_err(|_| OpenError::Malformed)?;
-        Ok(Self { seed, key })
+        let key = scrubbed::<LATTICE_FRAMES, _>(|| Ok(XWing::sk_to_pk(&expanded(&seed)?)))?;
+        let mut bytes = Box::new([0; PUBLIC_BYTES]);
+        key.write_exact(bytes.as_mut_slice());
+        Ok(Self { seed, public: PublicKey { bytes, key } })
     }
 
     /// A new key.
@@ -96,11 +102,12 @@ impl SecretKey {
     /// The public half.
     #[must_use]
     pub fn public(&self) -> PublicKey {
-        let key = XWing::sk_to_pk(&self.key);
-        let mut bytes = Box::new([0; PUBLIC_BYTES]);
-        key.write_exact(bytes.as_mut_slice());
-        PublicKey { bytes, key }
+        self.public.clone()
     }
+}
+
+fn expanded(seed: &Secret<32>) -> Result<<XWing as Kem>::PrivateKey, OpenError> {
+    <XWing as Kem>::PrivateKey::from_bytes(seed.expose()).map_err(|_| OpenError::Malformed)
 }
 
 /// Every point of low order on Curve25519 and its twist, as little-endian words without the
@@ -153,7 +160,10 @@ pub(crate) fn receiver(
     }
     let capsule =
         <XWing as Kem>::EncappedKey::from_bytes(capsule).map_err(|_| OpenError::Malformed)?;
-    hpke::setup_receiver(&OpModeR::Base, &key.key, &capsule, info).map_err(|_| OpenError::Tampered)
+    scrubbed::<LATTICE_FRAMES, _>(|| {
+        let key = expanded(&key.seed)?;
+        hpke::setup_receiver(&OpModeR::Base, &key, &capsule, info).map_err(|_| OpenError::Tampered)
+    })
 }
 
 /// Single-shot HPKE with `info` as it stands: `enc[1120] ‖ ct`.

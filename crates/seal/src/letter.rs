@@ -21,6 +21,7 @@ use crate::run::{OpenedRun, Step};
 use crate::secret::Secret;
 use crate::sign::{SigningKey, VerifyingKey};
 use crate::wire::{Reader, pad64, unpad};
+use crate::xwing::OpeningKey;
 
 /// Octets of a letter's header.
 pub const HEADER_BYTES: usize = 60;
@@ -375,6 +376,7 @@ pub struct OpenedHead {
 /// Opens head records of one month, one after another: a run's letters cost one decapsulation.
 pub struct HeadOpener<'a> {
     keys: &'a EpochKeys,
+    opening: Option<OpeningKey>,
     run: Option<OpenedRun>,
 }
 
@@ -382,7 +384,7 @@ impl<'a> HeadOpener<'a> {
     /// Opens with these keys.
     #[must_use]
     pub fn new(keys: &'a EpochKeys) -> Self {
-        Self { keys, run: None }
+        Self { keys, opening: None, run: None }
     }
 
     /// Whether it opens with these very keys.
@@ -407,7 +409,14 @@ impl<'a> HeadOpener<'a> {
         let (capsule, step) = (reader.array()?, reader.u32()?);
         let run = match self.run.take().filter(|run| run.is_of(&capsule, header.version)) {
             Some(run) => run,
-            None => OpenedRun::open(self.keys, header.version, capsule)?,
+            None => {
+                let opening = match self.opening.take() {
+                    Some(opening) => opening,
+                    None => self.keys.opening()?,
+                };
+                let opening = self.opening.insert(opening);
+                OpenedRun::open(self.keys, opening, header.version, capsule)?
+            }
         };
         let keys = LetterKeys::new(self.run.insert(run).secret(step)?, &clear, step)?;
         let mut head = reader.all_but(0)?.to_vec();

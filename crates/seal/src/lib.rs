@@ -1,8 +1,9 @@
 //! Every primitive that hides data: keys, slots, epochs, letters, rows, blobs, escrow, age.
 //!
-//! Reading order: [`secret`], [`derive`](mod@derive), [`hseal`], [`cwrap`], [`blob`] are the
+//! Reading order: [`memory`], [`secret`], [`derive`](mod@derive), [`hseal`], [`cwrap`], [`blob`] are the
 //! primitives; [`root`], [`slot`], [`epoch`], [`manifest`] the hierarchy; [`letter`], [`row`],
-//! [`anchor`], [`escrow`] what it protects; [`sign`], [`mac`], [`age`] what other crates need.
+//! [`anchor`], [`escrow`] what it protects; [`opaque`], [`grant`] how a password and a session stay
+//! out of the server; [`sign`], [`mac`], [`age`] what other crates need.
 //!
 //! Invariant: no I/O, no clock, no policy. Time is a [`vocab::Timestamp`] handed in, chance an
 //! [`Entropy`] handed in. A secret type has no `Debug`, `Clone` or serialiser.
@@ -20,12 +21,15 @@ pub mod entropy;
 pub mod epoch;
 pub mod error;
 pub mod escrow;
+pub mod grant;
 pub mod holder;
 pub mod hseal;
 pub mod letter;
 pub mod mac;
 pub mod manifest;
+pub mod memory;
 pub mod note;
+pub mod opaque;
 pub mod root;
 pub mod row;
 pub mod run;

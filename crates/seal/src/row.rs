@@ -7,8 +7,11 @@
 //! number and modseq are authenticated, and the padding hides its length within 64 octets.
 //! Refs: specs/bw1.md §8; RFC 8452.
 
+use std::sync::OnceLock;
+
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey};
 use vocab::{AccountId, CellId, Epoch, EpochVersion, Keeper, ModSeq, RecordKind, Row};
+use zeroize::Zeroizing;
 
 use crate::derive::derive;
 use crate::entropy::{Entropy, draw};
@@ -45,12 +48,16 @@ pub fn header(value: &[u8]) -> Result<RowHeader, OpenError> {
     Ok(RowHeader { epoch, version, modseq: ModSeq(reader.u64()?) })
 }
 
-/// The row keys of one epoch of an account, or of a cell.
+/// The row keys of one epoch of an account, or of a cell: as octets, since the cipher's own form
+/// of a key lies in ordinary memory, and is made in a tenth of the time that a row takes.
 pub struct RowKeys {
     account: AccountId,
     epoch: Epoch,
     version: EpochVersion,
-    tables: Vec<(RecordKind, LessSafeKey)>,
+    /// `EK`.
+    secret: Secret<32>,
+    /// The key of each kind, derived when first asked for.
+    tables: Vec<(RecordKind, OnceLock<Secret<32>>)>,
 }
 
 impl RowKeys {
@@ -78,15 +85,10 @@ impl RowKeys {
         secret: &Secret<32>,
         keeper: Keeper,
     ) -> Result<Self, SealError> {
-        let place = place(account, epoch, version);
         let kinds = RecordKind::ALL.iter().filter(|kind| kind.holding().keeper == keeper);
-        let tables = kinds.map(|kind| {
-            let key: Secret<32> = derive(secret, "row", &[&place, &kind.table().to_be_bytes()]);
-            let key =
-                UnboundKey::new(&AES_256_GCM_SIV, key.expose()).map_err(|_| SealError::Cipher)?;
-            Ok((*kind, LessSafeKey::new(key)))
-        });
-        Ok(Self { account, epoch, version, tables: tables.collect::<Result<_, _>>()? })
+        let tables = kinds.map(|kind| (*kind, OnceLock::new())).collect();
+        let secret = Secret::copied(secret.expose());
+        Ok(Self { account, epoch, version, secret, tables })
     }
 
     /// The epoch these keys are of.
@@ -101,19 +103,26 @@ impl RowKeys {
         self.version
     }
 
-    fn table(&self, kind: RecordKind) -> Option<&LessSafeKey> {
-        self.tables.iter().find(|(known, _)| *known == kind).map(|(_, key)| key)
+    fn table(&self, kind: RecordKind) -> Option<LessSafeKey> {
+        let (_, key) = self.tables.iter().find(|(known, _)| *known == kind)?;
+        let key = key.get_or_init(|| {
+            let place = place(self.account, self.epoch, self.version);
+            derive(&self.secret, "row", &[&place, &kind.table().to_be_bytes()])
+        });
+        Some(LessSafeKey::new(UnboundKey::new(&AES_256_GCM_SIV, key.expose()).ok()?))
     }
 
-    /// What a row is bound to (specs/bw1.md §8.2).
-    pub(crate) fn binding(&self, kind: RecordKind, row: Row, modseq: ModSeq) -> [u8; 56] {
-        let source = (*b"BWROW1\0\0").into_iter();
-        let source = source.chain(place(self.account, self.epoch, self.version));
-        let source = source.chain(row.0.to_be_bytes()).chain(modseq.0.to_be_bytes());
-        let source = source.chain(kind.table().to_be_bytes());
-        let mut out = [0; 56];
-        out.iter_mut().zip(source).for_each(|(to, from)| *to = from);
-        out
+    /// What a row is bound to (specs/bw1.md §8.2), in words of eight octets: it is made twice for
+    /// each row of a mailbox that is opened.
+    pub(crate) fn binding(&self, kind: RecordKind, row: Row, modseq: ModSeq) -> [[u8; 8]; 7] {
+        let mut words = [[0; 8]; 7];
+        let account = self.account.0.as_chunks().0.iter().copied();
+        let place = (u64::from(self.epoch.0) << 32) | u64::from(self.version.0);
+        let kind = u64::from(kind.table()) << 48;
+        let numbers = [place, row.0, modseq.0, kind].map(u64::to_be_bytes);
+        let source = [*b"BWROW1\0\0"].into_iter().chain(account).chain(numbers);
+        words.iter_mut().zip(source).for_each(|(to, from)| *to = from);
+        words
     }
 
     /// Seals a row: the value to store under (account, kind, row).
@@ -142,7 +151,8 @@ impl RowKeys {
         out.extend_from_slice(plain);
         pad64(&mut out, HEADER_BYTES);
         let text = out.get_mut(HEADER_BYTES..).ok_or(SealError::Cipher)?;
-        let binding = Aad::from(self.binding(kind, row, modseq));
+        let binding = self.binding(kind, row, modseq);
+        let binding = Aad::from(binding.as_flattened());
         let tag = key
             .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), binding, text)
             .map_err(|_| SealError::Cipher)?;
@@ -161,8 +171,31 @@ impl RowKeys {
         row: Row,
         value: &[u8],
     ) -> Result<(ModSeq, Vec<u8>), OpenError> {
-        let RowHeader { epoch, version, modseq } = header(value)?;
+        let mut plain = Vec::new();
         let key = self.table(kind).ok_or(OpenError::Mismatch)?;
+        let modseq = self.open_with(&key, kind, row, value, &mut plain)?;
+        Ok((modseq, plain))
+    }
+
+    /// What opens rows of one kind one after another.
+    ///
+    /// # Errors
+    /// [`OpenError::Mismatch`] if these keys do not open that kind.
+    pub fn opener(&self, kind: RecordKind) -> Result<RowOpener<'_>, OpenError> {
+        let cipher = self.table(kind).ok_or(OpenError::Mismatch)?;
+        Ok(RowOpener { keys: self, kind, cipher, plain: Zeroizing::default() })
+    }
+
+    /// Opens a row over what is in `plain`.
+    fn open_with(
+        &self,
+        cipher: &LessSafeKey,
+        kind: RecordKind,
+        row: Row,
+        value: &[u8],
+        plain: &mut Vec<u8>,
+    ) -> Result<ModSeq, OpenError> {
+        let RowHeader { epoch, version, modseq } = header(value)?;
         if (epoch, version) != (self.epoch, self.version) {
             return Err(OpenError::Mismatch);
         }
@@ -171,11 +204,40 @@ impl RowKeys {
         let nonce = Nonce::assume_unique_for_key(reader.array()?);
         let sealed = reader.all_but(TAG_BYTES)?;
         let tag: [u8; TAG_BYTES] = reader.array()?;
-        let mut plain = vec![0; sealed.len()];
-        let binding = Aad::from(self.binding(kind, row, modseq));
-        key.open_separate_gather(nonce, binding, sealed, &tag, &mut plain)
+        plain.resize(sealed.len(), 0);
+        let binding = self.binding(kind, row, modseq);
+        let binding = Aad::from(binding.as_flattened());
+        cipher
+            .open_separate_gather(nonce, binding, sealed, &tag, plain)
             .map_err(|_| OpenError::Tampered)?;
-        unpad(&mut plain)?;
+        unpad(plain)?;
+        Ok(modseq)
+    }
+}
+
+/// Opens rows of one kind and epoch, into the same octets. It holds the cipher's own form of the
+/// key, in ordinary memory: kept for one batch of rows.
+pub struct RowOpener<'a> {
+    keys: &'a RowKeys,
+    kind: RecordKind,
+    cipher: LessSafeKey,
+    plain: Zeroizing<Vec<u8>>,
+}
+
+impl RowOpener<'_> {
+    /// Whether it opens with these very keys.
+    #[must_use]
+    pub fn opens_with(&self, keys: &RowKeys) -> bool {
+        core::ptr::eq(self.keys, keys)
+    }
+
+    /// Opens the value stored under (account, kind, row). What it gives is there until the next.
+    ///
+    /// # Errors
+    /// As [`RowKeys::open`].
+    pub fn open(&mut self, row: Row, value: &[u8]) -> Result<(ModSeq, &[u8]), OpenError> {
+        let Self { keys, kind, cipher, plain } = self;
+        let modseq = keys.open_with(cipher, *kind, row, value, plain)?;
         Ok((modseq, plain))
     }
 }

@@ -16,6 +16,7 @@ use crate::epoch::{EpochKeys, EpochPublic};
 use crate::error::{OpenError, SealError};
 use crate::hseal::{self, CAPSULE_BYTES};
 use crate::secret::Secret;
+use crate::xwing::OpeningKey;
 
 /// Most letters of one run.
 pub const STEPS_MAX: u32 = 256;
@@ -96,11 +97,12 @@ impl OpenedRun {
     /// Decapsulates.
     pub(crate) fn open(
         keys: &EpochKeys,
+        opening: &OpeningKey,
         version: EpochVersion,
         capsule: [u8; CAPSULE_BYTES],
     ) -> Result<Self, OpenError> {
         let info = info(keys.account(), keys.epoch(), version);
-        let first = keys.opening()?.export(&info, &capsule, &export_context())?;
+        let first = opening.export(&info, &capsule, &export_context())?;
         Ok(Self { version, capsule, secrets: vec![first] })
     }
 

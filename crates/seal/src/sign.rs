@@ -10,6 +10,7 @@ use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 
 use crate::entropy::Entropy;
 use crate::error::SealError;
+use crate::memory::scrubbed;
 use crate::secret::Secret;
 
 /// A signature that is not this key's over this message.
@@ -17,10 +18,10 @@ use crate::secret::Secret;
 #[error("the signature is not this key's over this message")]
 pub struct BadSignature;
 
-/// An Ed25519 private key.
+/// An Ed25519 private key: its seed, which is expanded for each signature and not kept so, since
+/// the library's form of it lies in ordinary memory.
 pub struct SigningKey {
     seed: Secret<32>,
-    pair: Ed25519KeyPair,
     public: VerifyingKey,
 }
 
@@ -30,10 +31,9 @@ impl SigningKey {
     /// # Errors
     /// Only if the library refuses 32 octets, which it does not.
     pub fn from_seed(seed: Secret<32>) -> Result<Self, SealError> {
-        let pair =
-            Ed25519KeyPair::from_seed_unchecked(seed.expose()).map_err(|_| SealError::Parameter)?;
+        let pair = pair(&seed).ok_or(SealError::Parameter)?;
         let public = pair.public_key().as_ref().try_into().map_err(|_| SealError::Parameter)?;
-        Ok(Self { seed, pair, public: VerifyingKey(public) })
+        Ok(Self { seed, public: VerifyingKey(public) })
     }
 
     /// A new key.
@@ -58,12 +58,18 @@ impl SigningKey {
 
     /// The signature over `message`.
     #[must_use]
+    #[expect(clippy::expect_used, reason = "INVARIANT: `from_seed` made a pair of this very seed")]
     pub fn sign(&self, message: &[u8]) -> [u8; 64] {
         let mut out = [0; 64];
-        let signature = self.pair.sign(message);
+        let signature =
+            scrubbed::<8192, _>(|| pair(&self.seed).expect("the seed is a key's").sign(message));
         out.iter_mut().zip(signature.as_ref()).for_each(|(to, from)| *to = *from);
         out
     }
+}
+
+fn pair(seed: &Secret<32>) -> Option<Ed25519KeyPair> {
+    Ed25519KeyPair::from_seed_unchecked(seed.expose()).ok()
 }
 
 /// An Ed25519 public key.

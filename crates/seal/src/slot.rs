@@ -208,6 +208,45 @@ impl Unlocker<'_> {
         let pin = pin(&seeds.pin, account, slot, identity);
         Ok(SlotPublic { kind: self.kind(), slot, key, pin, params })
     }
+
+    /// What [`knock`] sealed to this unlocker, which shows that its secret is here.
+    ///
+    /// # Errors
+    /// [`SlotError::Wrong`] if it was sealed to another; and for a password, which first has to
+    /// be stretched as its slot says.
+    pub fn answer(
+        &self,
+        account: AccountId,
+        slot: SlotId,
+        sealed: &[u8],
+    ) -> Result<[u8; 32], SlotError> {
+        let params: &[u8] = match self {
+            Self::Password { .. } => return Err(SlotError::Wrong),
+            Self::Opaque { record, .. } => record.as_slice(),
+            Self::Passkey { salt, .. } => salt.as_slice(),
+            Self::AppPassword(_) | Self::Recovery(_) | Self::Token(_) | Self::Device(_) => &[],
+        };
+        let seed = seeds(account, slot, self, params)?.key;
+        let key = SecretKey::from_seed(seed).map_err(|_| SlotError::Wrong)?;
+        let opened = hseal::open(&key, "knock", &[&account.0, &slot.0], sealed);
+        let opened = opened.map_err(|_| SlotError::Wrong)?;
+        opened.as_slice().try_into().map_err(|_| SlotError::Wrong)
+    }
+}
+
+/// Seals `question` so that only who has the slot's secret can say what it is
+/// ([`Unlocker::answer`]). `to` is [`SlotRecord::key`]; any other key looks the same.
+///
+/// # Errors
+/// As [`hseal::seal`].
+pub fn knock(
+    to: &PublicKey,
+    account: AccountId,
+    slot: SlotId,
+    question: &[u8; 32],
+    entropy: &dyn Entropy,
+) -> Result<Vec<u8>, SealError> {
+    hseal::seal(to, "knock", &[&account.0, &slot.0], question, entropy)
 }
 
 /// What is public of an unlocker: whom to seal to, and whom it pins.
@@ -463,6 +502,24 @@ impl SlotRecord {
         self.kind
     }
 
+    /// What is sealed to it.
+    #[must_use]
+    pub fn key(&self) -> &PublicKey {
+        &self.key
+    }
+
+    /// What the server keeps of the password, if this is one of OPAQUE.
+    #[must_use]
+    pub fn opaque_record(&self) -> Option<&[u8; OPAQUE_RECORD_BYTES]> {
+        if self.kind == SlotKind::Opaque { self.params.as_slice().try_into().ok() } else { None }
+    }
+
+    /// What its passkey is evaluated with, if it is one.
+    #[must_use]
+    pub fn passkey_salt(&self) -> Option<&[u8; PASSKEY_SALT_BYTES]> {
+        if self.kind == SlotKind::Passkey { self.params.as_slice().try_into().ok() } else { None }
+    }
+
     /// What its sessions may do. Trust it only once the manifest lists [`digest`](Self::digest).
     #[must_use]
     pub fn scope(&self) -> Scope {
@@ -639,7 +696,7 @@ fn argon<'a>(
 
 /// RFC 8265 §4.2 (OpaqueString): other spaces become U+0020, then NFC; no control character,
 /// not empty. Whether a code point is assigned is not checked, so that a new emoji does.
-fn prepare(text: &str) -> Result<Zeroizing<String>, SlotError> {
+pub(crate) fn prepare(text: &str) -> Result<Zeroizing<String>, SlotError> {
     if text.is_empty() || text.len() > PASSWORD_BYTES_MAX || text.chars().any(char::is_control) {
         return Err(SlotError::Form);
     }

@@ -18,8 +18,9 @@ use shake::{ExtendableOutput, Shake256, Update, XofReader};
 use zeroize::Zeroizing;
 
 use crate::error::OpenError;
-use crate::hseal::{CAPSULE_BYTES, low_order};
+use crate::hseal::{CAPSULE_BYTES, LATTICE_FRAMES, low_order};
 use crate::mac::{HmacKey, expand};
+use crate::memory::scrubbed;
 use crate::secret::Secret;
 
 /// Octets of an ML-KEM-768 ciphertext, with which a capsule begins.
@@ -46,6 +47,10 @@ impl OpeningKey {
     /// # Errors
     /// Only if a library refuses what the other made, which it does not.
     pub(crate) fn expand(seed: &Secret<32>) -> Result<Self, OpenError> {
+        scrubbed::<LATTICE_FRAMES, _>(|| Self::expand_here(seed))
+    }
+
+    fn expand_here(seed: &Secret<32>) -> Result<Self, OpenError> {
         let refused = |_| OpenError::Malformed;
         // draft-connolly-cfrg-xwing-kem §5.2: SHAKE256(seed, 96) is d ‖ z ‖ sk_X.
         let mut shake = Shake256::default();
@@ -75,8 +80,10 @@ impl OpeningKey {
         context: &[u8],
     ) -> Result<Secret<32>, OpenError> {
         let capsule = capsule.try_into().map_err(|_| OpenError::Malformed)?;
-        let exporter = exporter(&self.decapsulate(capsule)?, info);
-        Ok(labelled_expand(&exporter, b"sec", context))
+        scrubbed::<LATTICE_FRAMES, _>(|| {
+            let exporter = exporter(&self.decapsulate(capsule)?, info);
+            Ok(labelled_expand(&exporter, b"sec", context))
+        })
     }
 
     /// X-Wing's shared secret (draft-connolly-cfrg-xwing-kem §5.5).

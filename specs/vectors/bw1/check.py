@@ -176,9 +176,10 @@ def account():
         digests.append((slot, H(record)))
     f = Fields(v["epoch_record"])  # §3.3
     assert f(2) == u16(1) and f(24) == place
-    not_before, pk, box = f.number(8), f(1216), f(136)
+    not_before, pk, com, box = f.number(8), f(1216), f(32), f(136)
     keys = unwrap(root, "epoch", place + H(pk), box)
     assert keys == v["epoch"]["sk"] + v["epoch"]["ek"]
+    assert com == X(v["epoch"]["ek"], "epoch com", place, 32)
     m = Fields(v["manifest"])  # §5.1
     assert m(8) == b"BWMANIF1" and m(16) == account and m(16) == v["names"]["cell"]
     assert m(1) == b"\0" and m(32) == bytes(32) and m.number(8) == 1 and m(4) == g and m(32) == bytes(32)
@@ -187,11 +188,17 @@ def account():
     assert unwrap(root, "identity", account + id_pk, m(104)) == v["identity"]
     assert [(m(16), m(32)) for _ in range(m.number(2))] == digests
     assert m.number(2) == 1 and m(8) == place[16:] and m.number(8) == not_before
-    assert m(96) == H(pk) + H(box) + bytes(32)
+    assert m(96) == H(pk) + H(com + box) + bytes(32)
     m.number(8)
     signed = v["manifest"][: m.at]
     identity.public_key().verify(m(64), b"bailiwick.v1 manifest\0" + signed)
     assert m.at == len(v["manifest"])
+    head = b"\0\1" + v["session"] + b"\4" * 16 + not_before.to_bytes(8, "big")  # specs/session.md
+    assert v["kept_grant"][:42] == head
+    grant = unwrap(v["session_secret"], "session", v["names"]["cell"] + account + head, v["kept_grant"][42:])
+    assert grant == v["grant"]
+    assert grant == b"BWGRANT1" + v["names"]["cell"] + account + b"\4" * 16 + g + b"\6" + not_before.to_bytes(
+        8, "big") + u16(1) + place[16:] + keys
 
 
 def mail():

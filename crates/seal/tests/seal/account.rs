@@ -340,12 +340,13 @@ fn an_epoch_record_opens_only_whole_and_in_its_place() {
     let bytes = record.encode();
     assert_eq!(bytes.len(), RECORD_BYTES);
     assert!(EpochRecord::decode(&bytes).unwrap() == record);
-    // Account, epoch, version, the key's X25519 half, salt, commitment, text, tag.
-    for altered in flips(&bytes, &[2, 21, 25, 1230, 1250, 1274, 1306, 1369, 1385]) {
+    // Account, epoch, version, the key's X25519 half, the row keys' commitment; of the box, salt,
+    // commitment, text, tag.
+    for altered in flips(&bytes, &[2, 21, 25, 1230, 1250, 1282, 1306, 1338, 1401, 1417]) {
         let Ok(record) = EpochRecord::decode(&altered) else { continue };
         assert!(record.open(&root).is_err());
     }
-    for length in [0, 33, 1250, RECORD_BYTES - 1] {
+    for length in [0, 33, 1282, RECORD_BYTES - 1] {
         assert!(EpochRecord::decode(&bytes[..length]).is_err());
     }
     // Another epoch's public key in front of this box.

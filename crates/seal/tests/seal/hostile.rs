@@ -7,13 +7,14 @@ use seal::blob::{self, BlobKey};
 use seal::code;
 use seal::epoch::{EpochKeys, EpochRecord};
 use seal::escrow::{Escrow, ShareBox};
+use seal::grant::Grant;
 use seal::holder::{HolderKey, HolderPublic};
 use seal::letter::{Chain, open_head};
 use seal::manifest::SignedManifest;
 use seal::sign::VerifyingKey;
 use seal::slot::SlotRecord;
 use seal::{Secret, cwrap};
-use vocab::{AccountId, Epoch, EpochVersion};
+use vocab::{AccountId, CellId, Epoch, EpochVersion};
 
 use crate::{fixed, unhex, vectors, verify_ingest};
 
@@ -21,7 +22,7 @@ use crate::{fixed, unhex, vectors, verify_ingest};
 fn records() -> Vec<Vec<u8>> {
     let mut out = vec![Vec::new()];
     for (file, fields) in [
-        ("account", ["epoch_record", "manifest"].as_slice()),
+        ("account", ["epoch_record", "manifest", "grant", "kept_grant"].as_slice()),
         ("mail", &["head_record", "body_record", "row_value", "anchor", "chain"]),
         ("escrow", &["escrow"]),
     ] {
@@ -48,6 +49,9 @@ fn read_as_everything(octets: &[u8]) {
     let _ = Chain::decode(octets).map(|chain| assert_eq!(chain.encode(), octets));
     let _ = Anchor::decode(octets).map(|anchor| assert_eq!(anchor.encode(), octets));
     let _ = SignedManifest::decode(octets);
+    let _ = Grant::decode(octets).map(|grant| assert_eq!(*grant.encode().unwrap(), octets));
+    let place = (CellId([1; 16]), AccountId([1; 16]));
+    assert!(Grant::unwrap(&key, place, b"", octets).is_err());
     assert!(open_head(octets, &keys).is_err());
     assert!(
         verify_ingest(octets, &VerifyingKey([1; 32]), &Chain::start(AccountId([1; 16]))).is_err()

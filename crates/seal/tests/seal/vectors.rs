@@ -9,6 +9,7 @@ use seal::blob::{self, BlobKey};
 use seal::code;
 use seal::epoch::{EpochKeys, EpochRecord};
 use seal::escrow::{Escrow, EscrowPolicy, ShareBox};
+use seal::grant::{Grant, GrantedEpoch};
 use seal::holder::{Holder, HolderKey};
 use seal::hseal::{self, SecretKey};
 use seal::letter::{Chain, LetterSealer, open_head};
@@ -102,6 +103,29 @@ fn primitives() -> Value {
     })
 }
 
+/// A grant of the account's one epoch, and how a session of it is kept (specs/session.md §1, §4).
+fn granted(
+    record: &EpochRecord,
+    master: &MasterKey,
+    (session, secret): (&[u8; 16], &Secret<32>),
+    entropy: &dyn Entropy,
+) -> (String, String) {
+    let keys = record.unwrap(&master.root()).unwrap();
+    let slot = SlotId([4; 16]);
+    let grant = Grant {
+        cell: CELL,
+        account: ACCOUNT,
+        slot,
+        generation: 1,
+        scope: Scope::IMAP.and(Scope::JMAP),
+        expires: NOW,
+        epochs: vec![GrantedEpoch { epoch: MONTH, version: FIRST, keys }],
+    };
+    let head = [&[0, 1], session.as_slice(), &slot.0, &NOW.0.to_be_bytes()].concat();
+    let wrapped = grant.wrap(secret, &head, entropy).unwrap();
+    (hex(&grant.encode().unwrap()), hex(&[head, wrapped].concat()))
+}
+
 fn account() -> Value {
     let entropy = fixed("vector account");
     let mrk = draws("vector mrk", 1);
@@ -156,7 +180,11 @@ fn account() -> Value {
         created: NOW,
     };
     let manifest = manifest.sign(&identity).unwrap();
+    let (session, secret) = ([0x12; 16], Secret::copied(&[0x13; 32]));
+    let (grant, kept) = granted(&record, &master, (&session, &secret), &entropy);
     json!({
+        "session": hex(&session), "session_secret": hex(secret.expose()),
+        "grant": grant, "kept_grant": kept,
         "names": names(), "mrk": hex(&mrk[0]), "generation": 1, "identity": hex(&id[0]),
         "password": password, "pepper": hex(pepper.expose()), "app_password": app.as_str(),
         "export_key": hex(export.expose()), "prf_output": hex(key.expose()),

@@ -249,6 +249,10 @@ pub(crate) enum AccountCommand {
         /// One of the account's addresses; or the identifier, as `account list` prints it, of an
         /// account that was begun and never got its address, for which no secret is asked.
         which: String,
+        /// The identifier is that of an account that came from another cell and has no address
+        /// yet: its owner's recovery code is asked.
+        #[arg(long)]
+        owner: bool,
     },
     /// Set a password, or put another in the place of the old one. Standard input, on two lines:
     /// the owner's password or recovery code, and the new password.
@@ -260,14 +264,36 @@ pub(crate) enum AccountCommand {
         #[arg(long)]
         suspect: bool,
     },
-    /// Make a new recovery code in the place of the old one, and print it once. Standard input: the
-    /// owner's password or recovery code.
+    /// Make a new recovery code, and print it once. The old one opens too until the new one has
+    /// been typed: at a terminal that is asked for at once. Standard input: the owner's password or
+    /// recovery code.
     Recovery {
         /// One of the account's addresses.
         address: String,
-        /// Somebody else may know the old one: new keys, as with a password.
+        /// Somebody else may know the old one: new keys when it goes, as with a password.
         #[arg(long)]
         suspect: bool,
+        /// End every other recovery code: the new one's slot. Standard input: the new code.
+        #[arg(long, value_name = "SLOT")]
+        confirm: Option<String>,
+    },
+    /// New keys for all of an account: everything is sealed anew under them, and the old ones go, so
+    /// that what anybody had of them opens nothing here any more. Programs go on meanwhile. Standard
+    /// input: the owner's password or recovery code.
+    Rekey {
+        /// One of the account's addresses.
+        address: String,
+    },
+    /// Change who besides its owner can open an account, and only for one approved demand, with new
+    /// keys for all of it. To `sealed`, every share of its keys is destroyed; to another, the present
+    /// holders get shares of every month, past ones too. What the law has preserved stays as it is.
+    /// Standard input: the owner's password or recovery code.
+    Custody {
+        /// One of the account's addresses.
+        address: String,
+        /// Who.
+        #[arg(value_enum)]
+        custody: CustodyArg,
     },
     /// Look through an account: open every row and the ends of every letter, and say what is
     /// missing, altered or old. Standard input: the owner's password or recovery code.
@@ -278,6 +304,84 @@ pub(crate) enum AccountCommand {
         /// mail programs then say so no more.
         #[arg(long)]
         accept: bool,
+    },
+    /// Let an account leave for another cell: it takes no mail any more and lets nobody in, and its
+    /// records are written to a file, sealed as they are. Then, at the other cell, `arrive` with the
+    /// file; here, `part` with the acceptance that gives; there, `settle` with the discharge that this
+    /// gives. Until `part`, `stay` keeps it here. Given again, it writes the file again. Standard
+    /// input: the owner's password or recovery code.
+    Leave {
+        /// One of the account's addresses.
+        address: String,
+        /// The other cell, as `bailiwick admin cell` prints it there: 32 hexadecimal digits.
+        #[arg(long)]
+        to: String,
+        /// The file to write, which must not exist.
+        #[arg(long)]
+        parcel: PathBuf,
+    },
+    /// Keep an account that was to leave, while it has not. Standard input: the owner's password or
+    /// recovery code.
+    Stay {
+        /// One of the account's addresses.
+        address: String,
+    },
+    /// Let an account go that arrived in its new cell: delete it here, and print the discharge.
+    Part {
+        /// The file with the acceptance that `arrive` printed at the other cell.
+        acceptance: PathBuf,
+    },
+    /// Take in an account from another cell, and print the acceptance. It gets no address and lets
+    /// nobody in before `settle`. Standard input: the owner's recovery code.
+    Arrive {
+        /// The file that `leave` wrote at the other cell.
+        parcel: PathBuf,
+        /// The other cell's moving key, as `bailiwick admin cell` prints it there: 64 hexadecimal
+        /// digits. From whoever runs that cell, and not from whoever brings the parcel.
+        #[arg(long)]
+        from: String,
+    },
+    /// Bring an account to life that arrived: new keys for all of it, for the holders of this cell,
+    /// and an address. Its password does not come along; app passwords do. Standard input: the
+    /// owner's recovery code.
+    Settle {
+        /// Its first address in this cell.
+        address: String,
+        /// The file with the discharge that `part` printed at the other cell.
+        discharge: PathBuf,
+    },
+    /// Put back what was expunged: into the mailboxes it was in, made anew if they are gone. What is
+    /// longer ago than `undelete_days` of `[retention]` is purged and comes back no more. Standard
+    /// input: the owner's password or recovery code.
+    Undelete {
+        /// One of the account's addresses.
+        address: String,
+        /// Only say what could be put back: mailbox, days, numbers and sizes.
+        #[arg(long, conflicts_with_all = ["now", "since", "mailbox"])]
+        list: bool,
+        /// Purge all of it at once: no command brings it back. The disk is overwritten as space is
+        /// given back; a re-key makes what is left of it useless.
+        #[arg(long, conflicts_with_all = ["since", "mailbox"])]
+        now: bool,
+        /// Only what was expunged on this day or later, as 2026-11-21 (UTC).
+        #[arg(long, value_parser = crate::cell::undelete::day_of)]
+        since: Option<u32>,
+        /// Only what was in this mailbox.
+        #[arg(long)]
+        mailbox: Option<String>,
+    },
+    /// How long messages are kept, counted from when they came into their mailbox; then they are
+    /// expunged. Nothing is unless its owner sets it. Standard input: the owner's password or
+    /// recovery code.
+    Retention {
+        /// One of the account's addresses.
+        address: String,
+        /// For this mailbox; else for all that have no days of their own.
+        #[arg(long, requires = "days")]
+        mailbox: Option<String>,
+        /// So many days from now on; 0 until they are deleted.
+        #[arg(long)]
+        days: Option<u16>,
     },
     /// What an account holds and may hold; with an option, another quota for it.
     Quota {
@@ -343,7 +447,8 @@ pub(crate) enum UnlockerCommand {
     Revoke {
         /// One of the account's addresses.
         address: String,
-        /// Its slot, as `list` prints it: 32 hexadecimal digits.
+        /// Its slot, as `list` prints it: 32 hexadecimal digits. That of a kept session ends this
+        /// session alone.
         slot: String,
     },
 }

@@ -53,6 +53,8 @@ pub(crate) struct Config {
     #[serde(default)]
     pub(crate) limits: Limits,
     #[serde(default)]
+    pub(crate) retention: Retention,
+    #[serde(default)]
     pub(crate) custody: CustodyPolicy,
     #[serde(default)]
     pub(crate) log: Log,
@@ -178,6 +180,20 @@ impl Default for Limits {
             account_messages_max: None,
             disk_reserve_octets: 256 << 20,
         }
+    }
+}
+
+/// How long what is deleted is kept.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Retention {
+    /// For how many days an owner can put back what was expunged; 0 for none.
+    pub(crate) undelete_days: u16,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { undelete_days: 14 }
     }
 }
 

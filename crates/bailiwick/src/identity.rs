@@ -27,6 +27,8 @@ pub(crate) struct Identity {
     pub(crate) witness_key: String,
     /// The key its productions are signed with.
     pub(crate) desk_key: String,
+    /// The key it signs with what accounts take along that leave it.
+    pub(crate) moving_key: String,
     /// (name, type, value) of each DNS record to publish.
     pub(crate) dns: Vec<(String, String, String)>,
 }
@@ -118,6 +120,7 @@ impl Identity {
             log_key: log_signer(config, keys)?.verifier_key().to_string(),
             witness_key: cosigner(config, keys)?.verifier_key().to_string(),
             desk_key: custody::hex::encode(&keys.desk()?.public().0),
+            moving_key: custody::hex::encode(&keys.moving()?.public().0),
             dns: dns_records(config, dkim),
         })
     }
@@ -131,6 +134,7 @@ impl Identity {
             format!("log key      {}", self.log_key),
             format!("witness key  {}", self.witness_key),
             format!("desk key     {}", self.desk_key),
+            format!("moving key   {}", self.moving_key),
             "DNS records to publish:".to_owned(),
         ];
         lines.extend(self.dns.iter().map(|(name, kind, value)| format!("  {name} {kind} {value}")));

@@ -16,19 +16,22 @@ mod identity;
 mod init;
 mod listen;
 mod log;
+mod memory;
 mod network;
 mod serve;
 mod staff;
 mod tls;
 mod upkeep;
 
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
 
 use admin::protocol::{Answer, QuotaChange, Request, Wanted};
+use cell::undelete::Expunged;
 use cli::{
     AccountCommand, AdminCommand, AliasCommand, BackupCommand, Cli, Command, LogCommand,
     QueueCommand, StoreCommand, UnlockerCommand, WantedArgs,
@@ -36,6 +39,9 @@ use cli::{
 use config::Config;
 use entropy::OsEntropy;
 use identity::Identity;
+
+/// Octets of a text that another cell gave.
+const PAPER_OCTETS_MAX: u64 = 4096;
 
 /// Runs the program with the arguments of its process.
 #[must_use]
@@ -50,10 +56,11 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<ExitCode> {
+    let shut = memory::shut();
     match cli.command {
         Command::Init(args) => init::run(&args, &OsEntropy)?,
         Command::Serve(args) => {
-            serve::run(Config::load(&args.config.config)?, args.accept_restored)?;
+            serve::run(Config::load(&args.config.config)?, args.accept_restored, shut)?;
         }
         Command::Check(args) => check(&args)?,
         Command::Backup(BackupCommand::Check { dir, json }) => {
@@ -116,43 +123,7 @@ fn show(answer: &Answer, json: bool) -> Result<ExitCode> {
 fn request(command: AdminCommand) -> Result<Request> {
     use admin::client::secret_from_stdin;
     Ok(match command {
-        AdminCommand::Account(AccountCommand::Create { address, custody, password_stdin }) => {
-            let password = password_stdin.then(secret_from_stdin).transpose()?;
-            let custody = vocab::Custody::from(custody).into();
-            Request::AccountCreate { address, custody, password }
-        }
-        AdminCommand::Account(AccountCommand::List) => Request::AccountList,
-        AdminCommand::Account(AccountCommand::Show { address }) => Request::AccountShow { address },
-        AdminCommand::Account(AccountCommand::Check { address, accept }) => {
-            Request::AccountCheck { address, secret: secret_from_stdin()?, accept }
-        }
-        AdminCommand::Account(AccountCommand::Quota {
-            address,
-            octets,
-            messages,
-            unlimited,
-            usual,
-        }) => {
-            let is_own = unlimited || octets.is_some() || messages.is_some();
-            let own = is_own.then_some(QuotaChange::Own { octets, messages });
-            let change = if usual { Some(QuotaChange::Usual) } else { own };
-            Request::AccountQuota { address, change }
-        }
-        AdminCommand::Account(AccountCommand::Map { address }) => Request::AccountMap { address },
-        AdminCommand::Account(AccountCommand::Delete { which }) => {
-            let secret = which.contains('@').then(secret_from_stdin).transpose()?;
-            Request::AccountDelete { which, secret }
-        }
-        AdminCommand::Account(AccountCommand::Password { address, suspect }) => {
-            let secret = secret_from_stdin()?;
-            let password = secret_from_stdin().map_err(|_| {
-                anyhow::anyhow!("no new password on standard input: it is the second line")
-            })?;
-            Request::AccountPassword { address, secret, password, suspect }
-        }
-        AdminCommand::Account(AccountCommand::Recovery { address, suspect }) => {
-            Request::AccountRecovery { address, secret: secret_from_stdin()?, suspect }
-        }
+        AdminCommand::Account(command) => account_request(command)?,
         AdminCommand::Unlocker(command) => unlocker_request(command, secret_from_stdin()?),
         AdminCommand::Alias(AliasCommand::Add { alias, address }) => {
             Request::AliasAdd { alias, address }
@@ -166,12 +137,104 @@ fn request(command: AdminCommand) -> Result<Request> {
         AdminCommand::Queue(QueueCommand::List) => Request::Queue,
         AdminCommand::Queue(QueueCommand::Flush) => Request::QueueFlush,
         AdminCommand::Store(StoreCommand::Check { .. }) => Request::StoreCheck,
-        AdminCommand::Backup { dir, keep } => {
-            let to = std::path::absolute(dir)?;
-            let to = to.to_str().context("the folder's path is not UTF-8")?.to_owned();
-            Request::Backup { to, keep }
+        AdminCommand::Backup { dir, keep } => Request::Backup { to: absolute(&dir)?, keep },
+    })
+}
+
+/// What is wanted of what was expunged.
+fn expunged(list: bool, now: bool, since: Option<u32>, mailbox: Option<String>) -> Expunged {
+    match (list, now) {
+        (true, _) => Expunged::List,
+        (_, true) => Expunged::Purge,
+        _ => Expunged::Undelete { since, mailbox },
+    }
+}
+
+fn account_request(command: AccountCommand) -> Result<Request> {
+    use admin::client::secret_from_stdin;
+    Ok(match command {
+        AccountCommand::Create { address, custody, password_stdin } => {
+            let password = password_stdin.then(secret_from_stdin).transpose()?;
+            let custody = vocab::Custody::from(custody).into();
+            Request::AccountCreate { address, custody, password }
+        }
+        AccountCommand::List => Request::AccountList,
+        AccountCommand::Show { address } => Request::AccountShow { address },
+        AccountCommand::Check { address, accept } => {
+            Request::AccountCheck { address, secret: secret_from_stdin()?, accept }
+        }
+        AccountCommand::Undelete { address, list, now, since, mailbox } => {
+            let what = expunged(list, now, since, mailbox);
+            Request::AccountExpunged { address, secret: secret_from_stdin()?, what }
+        }
+        AccountCommand::Retention { address, mailbox, days } => {
+            Request::AccountRetention { address, secret: secret_from_stdin()?, mailbox, days }
+        }
+        AccountCommand::Quota { address, octets, messages, unlimited, usual } => {
+            let own = QuotaChange::Own { octets, messages };
+            let is_own = unlimited || octets.is_some() || messages.is_some();
+            let change = if usual { Some(QuotaChange::Usual) } else { is_own.then_some(own) };
+            Request::AccountQuota { address, change }
+        }
+        AccountCommand::Map { address } => Request::AccountMap { address },
+        AccountCommand::Delete { which, owner } => {
+            let secret = (owner || which.contains('@')).then(secret_from_stdin).transpose()?;
+            Request::AccountDelete { which, secret }
+        }
+        AccountCommand::Leave { address, to, parcel } => {
+            let (parcel, secret) = (absolute(&parcel)?, secret_from_stdin()?);
+            Request::AccountLeave { address, secret, to, parcel }
+        }
+        AccountCommand::Stay { address } => {
+            Request::AccountStay { address, secret: secret_from_stdin()? }
+        }
+        AccountCommand::Part { acceptance } => {
+            Request::AccountPart { acceptance: paper(&acceptance)? }
+        }
+        AccountCommand::Arrive { parcel, from } => {
+            let (parcel, secret) = (absolute(&parcel)?, secret_from_stdin()?);
+            Request::AccountArrive { parcel, from, secret }
+        }
+        AccountCommand::Settle { address, discharge } => {
+            let discharge = paper(&discharge)?;
+            Request::AccountSettle { discharge, address, secret: secret_from_stdin()? }
+        }
+        AccountCommand::Rekey { address } => {
+            Request::AccountRekey { address, secret: secret_from_stdin()?, custody: None }
+        }
+        AccountCommand::Custody { address, custody } => {
+            let custody = Some(vocab::Custody::from(custody).into());
+            Request::AccountRekey { address, secret: secret_from_stdin()?, custody }
+        }
+        AccountCommand::Password { address, suspect } => {
+            let secret = secret_from_stdin()?;
+            let password = secret_from_stdin().map_err(|_| {
+                anyhow::anyhow!("no new password on standard input: it is the second line")
+            })?;
+            Request::AccountPassword { address, secret, password, suspect }
+        }
+        AccountCommand::Recovery { address, suspect, confirm } => {
+            Request::AccountRecovery { address, secret: secret_from_stdin()?, suspect, confirm }
         }
     })
+}
+
+/// A path as the server, which runs elsewhere, finds it.
+fn absolute(path: &Path) -> Result<String> {
+    let path = std::path::absolute(path)?;
+    Ok(path.to_str().context("the path is not UTF-8")?.to_owned())
+}
+
+/// A text that another cell gave.
+fn paper(path: &Path) -> Result<String> {
+    let file = std::fs::File::open(path);
+    let mut text = String::new();
+    let unread = || format!("cannot read `{}`", path.display());
+    file.with_context(unread)?
+        .take(PAPER_OCTETS_MAX)
+        .read_to_string(&mut text)
+        .with_context(unread)?;
+    Ok(text)
 }
 
 fn unlocker_request(command: UnlockerCommand, secret: String) -> Request {

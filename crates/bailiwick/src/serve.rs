@@ -33,6 +33,7 @@ use crate::entropy::OsEntropy;
 use crate::identity;
 use crate::listen::{self, Stop};
 use crate::log::{self, Files, Keeper, KeeperOptions, WitnessKeeper, WitnessPeer};
+use crate::memory;
 use crate::network::{Internet, TlsServer};
 use crate::tls;
 use crate::upkeep::{self, Restored};
@@ -49,13 +50,15 @@ impl Clock for SystemClock {
 }
 
 /// Runs the cell until SIGTERM or SIGINT.
-pub(crate) fn run(config: Config, accept_restored: bool) -> Result<()> {
+///
+/// `shut` is what became of [`memory::shut`].
+pub(crate) fn run(config: Config, accept_restored: bool, shut: std::io::Result<()>) -> Result<()> {
     let restored = upkeep::heed_restored(&config, accept_restored)?;
     start_logging();
-    // No core dump, no debugger of another user: secrets are in this process's memory.
-    if let Err(error) = secmem_proc::harden_process() {
+    if let Err(error) = shut {
         tracing::warn!(%error, "the process could not be hardened against inspection");
     }
+    memory::log();
     rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(config, restored))
@@ -85,20 +88,33 @@ async fn serve(config: Config, restored: Option<Restored>) -> Result<()> {
     let whole = whole.await??;
     whole.cell.keeper.compare().await;
     whole.cell.keeper.log_standing(&whole.cell.config).await?;
-    let finished = whole.cell.finish_deletions().await;
-    finished.map_err(|refusal| anyhow::anyhow!("{}", refusal.what))?;
+    let departed = whole.cell.finish_departures().await;
+    departed.map_err(|refusal| anyhow::anyhow!("{}", refusal.what))?;
+    let closing = whole.cell.finish_deletions().await;
+    let closing = closing.map_err(|refusal| anyhow::anyhow!("{}", refusal.what))?;
     if let Some(restored) = restored {
         whole.cell.log_restored(&restored).await?;
     }
     let stop_asked = stop_signal()?;
     let mut tasks = JoinSet::new();
     whole.listen(&mut tasks, &stop).await?;
+    if !closing.is_empty() {
+        tasks.spawn(finish_overwriting(whole.cell.clone(), closing));
+    }
     tracing::info!(cell = whole.cell.config.cell.name.get_ref(), "the cell is serving");
     stop_asked.await;
     tracing::info!("the cell stops");
     stop_sender.send_replace(true);
     while tasks.join_next().await.is_some() {}
     whole.close()
+}
+
+/// Overwrites what is left of deletions that were cut short, while the cell serves.
+async fn finish_overwriting(cell: Arc<Cell>, accounts: Vec<vocab::AccountId>) {
+    match cell.overwrite(&accounts).await {
+        Ok(_) => tracing::info!("deletions that were cut short came to their end"),
+        Err(refusal) => tracing::warn!(what = refusal.what, "a deletion did not come to its end"),
+    }
 }
 
 /// Resolves when the process is told to stop. It hears that from the call on, not from the first
@@ -241,6 +257,7 @@ impl Base {
             entropy: Arc::clone(&self.entropy),
             clock: Arc::clone(&self.clock),
             anchors: Arc::clone(&self.anchors),
+            undelete_days: self.config.retention.undelete_days,
         };
         let (routes, policies) = (Arc::clone(&self.routes), Arc::clone(&self.policies));
         let options = DoorOptions {
@@ -358,7 +375,7 @@ impl Whole {
         let queue = Arc::clone(&inbound.queue);
         let place = config.cell.jurisdiction.get_ref().parse()?;
         let desk = cell::desk::open(&base.keys, &base.store, place, Arc::clone(&base.entropy))?;
-        let logging = tokio::sync::Mutex::new(false);
+        let (logging, moving) = (tokio::sync::Mutex::new(false), tokio::sync::Mutex::new(()));
         let Base { config, keys, store, entropy, routes, keystores, policies, .. } = base;
         let cell = Cell {
             config,
@@ -373,6 +390,7 @@ impl Whole {
             witness,
             desk,
             logging,
+            moving,
             queue,
             quotas,
         };
@@ -404,6 +422,7 @@ impl Whole {
         tasks.spawn(admin::server::serve(socket, Arc::clone(&self.cell), stop.clone()));
         tasks.spawn(Arc::clone(&self.cell.queue).run(stop.clone()));
         tasks.spawn(Arc::clone(&self.cell).keep_log(stop.clone()));
+        tasks.spawn(Arc::clone(&self.cell).keep_purging(stop.clone()));
         let (keeper, stop) = (Arc::clone(&self.cell.keeper), stop.clone());
         tasks.spawn(async move { keeper.run(stop).await });
         Ok(())

@@ -133,6 +133,14 @@ impl CellKeys {
         SigningKey::from_seed(self.key("cell desk"))
     }
 
+    /// Signs what leaves with an account, and that it has left (specs/move.md).
+    ///
+    /// # Errors
+    /// As [`SigningKey::from_seed`].
+    pub fn moving(&self) -> Result<SigningKey, SealError> {
+        SigningKey::from_seed(self.key("cell moving"))
+    }
+
     /// The seed of the log's key (`tlog::NoteSigner`).
     #[must_use]
     pub fn log_seed(&self) -> Secret<32> {
@@ -149,6 +157,14 @@ impl CellKeys {
     #[must_use]
     pub fn dkim_seed(&self) -> Secret<32> {
         self.key("cell dkim")
+    }
+
+    /// What passwords registered with OPAQUE are evaluated with (specs/bw1.md §4.5).
+    ///
+    /// # Errors
+    /// As [`seal::opaque::Server::new`].
+    pub fn opaque(&self) -> Result<seal::opaque::Server, seal::opaque::OpaqueError> {
+        seal::opaque::Server::new(self.cell, &self.key("cell opaque"))
     }
 
     /// What a stolen disk lacks to guess passwords (specs/bw1.md §4).

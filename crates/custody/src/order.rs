@@ -247,13 +247,14 @@ impl OrderRecord {
     }
 }
 
-/// What an order can reach: what its owner alone opens; what the cell can read of who the owner
-/// is; and, to go with what is sealed, what says how. An unlocker would serve to guess a password,
-/// and an escrow is the holders': neither ever leaves.
+/// What an order can reach: what its owner alone opens of what was written; what the cell can read
+/// of who the owner is; and, to go with what is sealed, what says how. An unlocker would serve to
+/// guess a password, and an escrow is the holders': neither ever leaves. Nor does what only says
+/// how and when the owner comes in: last uses, kept sessions, the anchor.
 fn reachable(kind: RecordKind) -> bool {
     let holding = kind.holding();
     match holding.keeper {
-        Keeper::Owner => true,
+        Keeper::Owner => holding.category == Some(DataCategory::Content),
         Keeper::Cell => {
             matches!(holding.category, Some(DataCategory::Subscriber | DataCategory::Identifying))
         }

@@ -6,13 +6,27 @@
 //! Refs: specs/bw1.md §2–§6; design §4.
 
 mod change;
+pub mod client;
 mod create;
+mod grants;
 mod locked;
+mod moving;
+mod opaque;
+mod rekey;
 mod unlockers;
 
 pub use change::{ChangeError, Renewal};
 pub use create::{CreateAccount, CreateError, Created, create};
+pub use grants::{
+    GRANT_SECONDS_MAX, GrantError, KeptSession, SESSION_BYTES_MAX, SessionId, SessionToken,
+    session_row,
+};
 pub use locked::{Attempt, Locked, LockedError, Tampered, UnlockError, Unlocked};
+pub use moving::{
+    Acceptance, Discharge, END_BYTES, HEAD_BYTES, MARKS, Move, MoveFormError, ParcelDigest,
+    ParcelHead, RECORD_BYTES, RecordHead, travels,
+};
+pub use rekey::Target;
 pub use unlockers::{NewUnlocker, TOKEN_SECONDS_MAX, Terms};
 
 use seal::Secret;
@@ -20,7 +34,7 @@ use seal::epoch::{EpochKeys, EpochRecord};
 use seal::root::RootKey;
 use seal::slot::Unlocker;
 use std::sync::OnceLock;
-use vocab::{AccountId, Epoch, EpochVersion, RecordKind, Row, SlotId, Timestamp};
+use vocab::{AccountId, Digest, Epoch, EpochVersion, RecordKind, Row, SlotId, Timestamp};
 
 /// Months whose keys are made ahead.
 pub const MONTHS_AHEAD: u32 = 12;
@@ -79,16 +93,19 @@ pub fn epoch_row(epoch: Epoch, version: EpochVersion) -> Row {
     Row(u64::from(epoch.0) << 32 | u64::from(version.0))
 }
 
-/// What a session holds of an unlocked account: the keys of its epochs, opened when first
-/// asked for. No master key, no identity: nothing here changes an unlocker.
+/// What a session holds of an unlocked account: the keys of its epochs, expanded when first
+/// asked for. No master key, no root key, no identity: nothing here changes an unlocker.
 pub struct AccountKeys {
     account: AccountId,
-    root: RootKey,
+    /// Version and digest of the manifest that lists the epochs.
+    manifest: (u64, Digest),
     epochs: Vec<Held>,
 }
 
 struct Held {
     record: EpochRecord,
+    /// `sk ‖ EK` as they came out of the box; `None` if it did not open.
+    octets: Option<Secret<64>>,
     keys: OnceLock<EpochKeys>,
 }
 
@@ -104,15 +121,30 @@ pub enum EpochError {
 }
 
 impl AccountKeys {
-    pub(crate) fn new(account: AccountId, root: RootKey, epochs: Vec<EpochRecord>) -> Self {
-        let held = |record| Held { record, keys: OnceLock::new() };
-        Self { account, root, epochs: epochs.into_iter().map(held).collect() }
+    /// Every box is opened now, so that the root key, which opens the identity too, goes.
+    pub(crate) fn new(root: &RootKey, locked: Locked) -> Self {
+        Self::of(locked, |record| record.unwrap(root).ok())
+    }
+
+    /// The keys of the account's epochs, wherever `octets` has them from.
+    fn of(locked: Locked, mut octets: impl FnMut(&EpochRecord) -> Option<Secret<64>>) -> Self {
+        let (account, version) = (locked.manifest().account, locked.manifest().version);
+        let manifest = (version, locked.digest());
+        let held = |record| Held { octets: octets(&record), record, keys: OnceLock::new() };
+        Self { account, manifest, epochs: locked.epochs.into_iter().map(held).collect() }
     }
 
     /// Whose keys these are.
     #[must_use]
     pub fn account(&self) -> AccountId {
         self.account
+    }
+
+    /// Version and digest of the manifest they are listed in: of two sets of keys of an account it
+    /// tells which is the newer, and whether it is the one that is stored.
+    #[must_use]
+    pub fn manifest(&self) -> (u64, Digest) {
+        self.manifest
     }
 
     /// Every epoch there is, ascending by number and version.
@@ -136,7 +168,8 @@ impl AccountKeys {
         if let Some(keys) = held.keys.get() {
             return Ok(keys);
         }
-        let keys = held.record.open(&self.root).map_err(|_| EpochError::Tampered)?;
+        let octets = held.octets.as_ref().ok_or(EpochError::Tampered)?;
+        let keys = held.record.keys(octets).map_err(|_| EpochError::Tampered)?;
         Ok(held.keys.get_or_init(|| keys))
     }
 

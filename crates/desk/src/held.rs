@@ -140,9 +140,13 @@ impl Desk {
 
     /// The months that holders open for a scope; none if nothing is opened, which is right only of
     /// what the cell reads itself and of an account in custody `sealed`.
-    pub(crate) fn months_opened(&self, scope: &Scope) -> Result<Vec<OrderEpoch>, DeskError> {
+    pub(crate) fn months_opened(
+        &self,
+        scope: &Scope,
+        kept: Option<HoldId>,
+    ) -> Result<Vec<OrderEpoch>, DeskError> {
         if scope.opens_account() {
-            return self.epochs(scope);
+            return self.epochs(scope, kept);
         }
         if scope.form == Form::Sealed {
             let manifest = self.manifest(scope.account)?;

@@ -23,21 +23,28 @@ use vocab::{AccountId, CaseId, Epoch, RecordKind, Row, Timestamp};
 /// The longest a preservation may be set to run from now: 366 days; it can be renewed.
 pub const PRESERVATION_SECONDS_MAX: u64 = 366 * 86_400;
 
-/// What is kept: the letters, and the keys to them as sealed as they are.
-const KINDS: [RecordKind; 8] = [
+/// What is kept: the keys as sealed as they are, and the letters to which they are. Keys first: an
+/// owner who re-keys meanwhile takes none away to what is kept.
+const KINDS: [RecordKind; 9] = [
+    RecordKind::Manifest,
+    RecordKind::Escrow,
+    RecordKind::EpochBox,
     RecordKind::LetterHead,
     RecordKind::LetterBody,
     RecordKind::Message,
+    RecordKind::ExpungedMessage,
     RecordKind::Mailbox,
     RecordKind::AccountState,
-    RecordKind::Manifest,
-    RecordKind::EpochBox,
-    RecordKind::Escrow,
 ];
 
 /// A case preserves once at a time, so its number is its hold's: what a crash left held is found.
 pub(crate) const fn hold_of(case: CaseId) -> HoldId {
     HoldId(case.0)
+}
+
+/// What a case's preservation is kept under, if it has one.
+pub(crate) fn kept(id: CaseId, case: &Case) -> Option<HoldId> {
+    case.preserved.as_ref().map(|_| hold_of(id))
 }
 
 impl Desk {
@@ -99,6 +106,20 @@ impl Desk {
             self.free(case.id)?;
         }
         Ok(over.len())
+    }
+
+    /// Whether anything binds the cell to keep an account where it is: an open case of it, a
+    /// preservation in force, or a non-disclosure order that binds. Which of them is not for
+    /// whoever asks: it must be told to nobody.
+    #[must_use]
+    pub fn binds(&self, account: AccountId, now: Timestamp) -> bool {
+        let binds = |case: &Case| {
+            case.account == Some(account)
+                && (!case.state.is_answered()
+                    || case.preserved.is_some()
+                    || case.secrecy.as_ref().is_some_and(|order| order.binds(now)))
+        };
+        self.inner().cases.values().any(binds)
     }
 
     fn free(&self, case: CaseId) -> Result<(), DeskError> {

@@ -66,7 +66,7 @@ impl Desk {
                 production::age_key(&authority.recipient)
             ),
             basis: case.demand.basis.clone(),
-            epochs: self.months_opened(&scope)?,
+            epochs: self.months_opened(&scope, preservation::kept(id, case))?,
             kinds: scope.kinds(),
             from: scope.from,
             until: scope.until,
@@ -105,9 +105,19 @@ impl Desk {
         case.scope.clone().ok_or(DeskError::Lacks(Lack::Scope))
     }
 
-    /// The months of the account that the scope touches, with their escrows.
-    pub(crate) fn epochs(&self, scope: &Scope) -> Result<Vec<OrderEpoch>, DeskError> {
-        let escrows = self.escrows(scope.account)?;
+    /// The months of the account that the scope touches, with their escrows; also with those of
+    /// the preservation, if the account was re-keyed since.
+    pub(crate) fn epochs(
+        &self,
+        scope: &Scope,
+        kept: Option<HoldId>,
+    ) -> Result<Vec<OrderEpoch>, DeskError> {
+        let mut escrows = self.escrows(scope.account)?;
+        let of_live: BTreeSet<_> =
+            escrows.iter().map(|escrow| (escrow.epoch(), escrow.version())).collect();
+        let mut preserved = self.preserved_escrows(scope.account, kept)?;
+        preserved.retain(|escrow| !of_live.contains(&(escrow.epoch(), escrow.version())));
+        escrows.extend(preserved);
         let last = escrows.iter().map(Escrow::epoch).max();
         let mut lines: Vec<OrderEpoch> = escrows
             .iter()
@@ -172,9 +182,58 @@ impl Desk {
         if is_pinned { Ok(Some(signed)) } else { Err(DeskError::Exchanged) }
     }
 
-    fn named_escrows(&self, order: &OrderRecord) -> Result<Vec<Escrow>, DeskError> {
+    /// The escrows that a preservation keeps, if the account's owner signed them: then they are
+    /// listed in the manifest it keeps, which the same identity signed as the one that is pinned.
+    fn preserved_escrows(
+        &self,
+        account: AccountId,
+        kept: Option<HoldId>,
+    ) -> Result<Vec<Escrow>, DeskError> {
+        let (Some(kept), Some(pinned)) = (kept, self.manifest(account)?) else {
+            return Ok(Vec::new());
+        };
+        let preserve = &self.options.preserve;
+        let stored = preserve.read(kept, account, RecordKind::Manifest, MANIFEST_ROW)?;
+        let Some(stored) = stored else { return Ok(Vec::new()) };
+        let signed = SignedManifest::decode(&stored).map_err(|_| DeskError::Damaged)?;
+        let (old, now) = (signed.manifest(), pinned.manifest());
+        let precedes = (old.account, old.identity, old.cell) == (account, now.identity, now.cell)
+            && old.version <= now.version;
+        if !precedes {
+            return Ok(Vec::new());
+        }
+        let mut out = Vec::new();
+        for held in preserve.held(kept) {
+            let held = held?;
+            if (held.account, held.kind) != (account, RecordKind::Escrow) {
+                continue;
+            }
+            let value = preserve.read(kept, account, RecordKind::Escrow, held.row)?;
+            let Some(value) = value else { continue };
+            let escrow = Escrow::decode(&value).map_err(|_| DeskError::Damaged)?;
+            let entry = old.epoch(escrow.epoch(), escrow.version());
+            if entry.is_some_and(|entry| entry.escrow == Some(escrow.digest())) {
+                out.push(escrow);
+            }
+        }
+        Ok(out)
+    }
+
+    /// The escrows an order names: as they are, or as the case's preservation keeps them.
+    fn named_escrows(
+        &self,
+        order: &OrderRecord,
+        kept: Option<HoldId>,
+    ) -> Result<Vec<Escrow>, DeskError> {
         let mut escrows = self.escrows(order.account)?;
-        escrows.retain(|escrow| order.epoch(escrow.epoch(), escrow.version()).is_some());
+        let of_live: BTreeSet<_> = escrows.iter().map(Escrow::guard_tag).collect();
+        let mut preserved = self.preserved_escrows(order.account, kept)?;
+        preserved.retain(|escrow| !of_live.contains(&escrow.guard_tag()));
+        escrows.extend(preserved);
+        escrows.retain(|escrow| {
+            let line = order.epoch(escrow.epoch(), escrow.version());
+            line.is_some_and(|line| line.guard_tag == escrow.guard_tag())
+        });
         Ok(escrows)
     }
 
@@ -238,7 +297,7 @@ impl Desk {
         if !order.opens_account() {
             return Err(DeskError::Outside(Beyond::Unasked));
         }
-        let escrows = self.named_escrows(&order)?;
+        let escrows = self.named_escrows(&order, preservation::kept(id, at.case(id)?))?;
         let (trustees, trustees_needed) = side(&escrows, Party::Trustee);
         let (guards, guards_needed) = side(&escrows, Party::Guard);
         let trustees = trustees.into_iter().filter_map(|holder| {
@@ -260,8 +319,10 @@ impl Desk {
         id: CaseId,
         answer: &ShareAnswer,
     ) -> Result<Answer, DeskError> {
-        let (order, _) = at.case(id)?.order.as_ref().ok_or(DeskError::Lacks(Lack::Order))?;
-        let escrows = self.named_escrows(&OrderRecord::decode(order)?)?;
+        let case = at.case(id)?;
+        let (order, _) = case.order.as_ref().ok_or(DeskError::Lacks(Lack::Order))?;
+        let kept = preservation::kept(id, case);
+        let escrows = self.named_escrows(&OrderRecord::decode(order)?, kept)?;
         let holds = |escrow: &Escrow| {
             escrow.share_boxes().iter().any(|share| share.holder == answer.holder)
         };
@@ -288,7 +349,7 @@ impl Desk {
             let octets = self.document(row)?;
             answers.push(serde_json::from_slice(&octets).map_err(|_| DeskError::Damaged)?);
         }
-        let escrows = self.named_escrows(&order)?;
+        let escrows = self.named_escrows(&order, preservation::kept(id, at.case(id)?))?;
         let escrows = escrows.iter().map(|escrow| EscrowOctets(escrow.encode())).collect();
         if state != State::Released {
             let event: Event = at.event(Some(id), What::Released);
@@ -310,8 +371,7 @@ impl Desk {
         if !order.in_force(at.now) {
             return Err(DeskError::Lacks(Lack::InForce));
         }
-        let kept = case.preserved.as_ref().map(|_| preservation::hold_of(id));
-        Ok((order, kept))
+        Ok((order, preservation::kept(id, case)))
     }
 
     pub(crate) fn sealed_page(
@@ -336,12 +396,9 @@ impl Desk {
             if bytes >= PAGE_BYTES_MAX {
                 return Ok(Answer::Sealed { rows, next: Some(row) });
             }
-            let value = self.sealed_value(order.account, table, row, kept)?;
-            let Some(value) =
-                value.filter(|value| self.named(&order, sealed.as_ref(), kind, value))
-            else {
-                continue;
-            };
+            let is_named = |value: &[u8]| self.named(&order, sealed.as_ref(), kind, value);
+            let value = self.named_value(order.account, (table, row), kept, is_named)?;
+            let Some(value) = value else { continue };
             bytes = bytes.saturating_add(value.len());
             rows.push(SealedRow { row, value });
         }
@@ -390,6 +447,24 @@ impl Desk {
         let Some(kept) = kept else { return Ok(None) };
         let value = self.options.preserve.read(kept, account, kind, Row(row))?;
         Ok(value.map(|value| value.to_vec()))
+    }
+
+    /// A record as it is stored, if the order names that; or else as it was preserved, if it names
+    /// that: the account may have been re-keyed since.
+    pub(crate) fn named_value(
+        &self,
+        account: AccountId,
+        (kind, row): (RecordKind, u64),
+        kept: Option<HoldId>,
+        is_named: impl Fn(&[u8]) -> bool,
+    ) -> Result<Option<Vec<u8>>, DeskError> {
+        let live = self.sealed_value(account, kind, row, None)?;
+        if let Some(value) = live.filter(|value| is_named(value)) {
+            return Ok(Some(value));
+        }
+        let Some(kept) = kept else { return Ok(None) };
+        let value = self.options.preserve.read(kept, account, kind, Row(row))?;
+        Ok(value.map(|value| value.to_vec()).filter(|value| is_named(value)))
     }
 
     pub(crate) fn body_piece(

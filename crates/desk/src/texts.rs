@@ -103,9 +103,13 @@ impl Desk {
     ) -> Result<bool, DeskError> {
         let row = text & !OWN_TEXTS;
         let value = self.sealed_value(order.account, RecordKind::Message, row, kept)?;
-        let Some(value) = value else { return Ok(true) };
+        if value.is_none() {
+            return Ok(true);
+        }
+        let place = (RecordKind::Message, row);
         let months = |header: row::RowHeader| order.epoch(header.epoch, header.version).is_some();
-        Ok(row::header(&value).is_ok_and(months))
+        let is_named = |value: &[u8]| row::header(value).is_ok_and(months);
+        Ok(self.named_value(order.account, place, kept, is_named)?.is_some())
     }
 
     fn texts(
@@ -118,10 +122,10 @@ impl Desk {
         let mut letters = count(heads.values().filter(|arrived| order.covers(**arrived)).count());
         if order.opens_account() {
             for row in self.places(order.account, RecordKind::Message, 0, kept)? {
-                let value = self.sealed_value(order.account, RecordKind::Message, row, kept)?;
-                let is_named =
-                    |value: Vec<u8>| self.named(order, None, SealedKind::Message, &value);
-                letters = letters.saturating_add(u64::from(value.is_some_and(is_named)));
+                let is_named = |value: &[u8]| self.named(order, None, SealedKind::Message, value);
+                let place = (RecordKind::Message, row);
+                let value = self.named_value(order.account, place, kept, is_named)?;
+                letters = letters.saturating_add(u64::from(value.is_some()));
             }
         }
         let first = self.first_month(order.account)?;

@@ -7,7 +7,7 @@
 use minicbor::{Decode, Encode};
 use proto::message::MessageView;
 
-use crate::mailbox::encode;
+use crate::mailbox::{encode, links};
 
 /// A message as parsed, in the forms that its row keeps (specs/mail-rows.md §4): made once, when
 /// it comes in, so that folding thousands need not read them.
@@ -23,6 +23,9 @@ pub struct Parsed {
     /// `SENTSINCE` disregards the zone (RFC 9051 §6.4.4).
     #[n(2)]
     pub sent: Option<i64>,
+    /// What other messages of its thread can be known by (specs/mail-rows.md §4.1).
+    #[cbor(n(3), with = "minicbor::bytes")]
+    pub links: Vec<u8>,
 }
 
 impl Parsed {
@@ -35,7 +38,8 @@ impl Parsed {
         let sent = view
             .sent
             .and_then(|sent| sent.unix_seconds.checked_add(i64::from(sent.offset_minutes) * 60));
-        Self { view: encode::<MessageView>(&view), envelope, sent }
+        let links = links(&view);
+        Self { view: encode::<MessageView>(&view), envelope, sent, links }
     }
 }
 

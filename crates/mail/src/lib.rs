@@ -6,6 +6,7 @@
 //! Refs: ARCHITECTURE.md, "Crates"; docs/life-of-a-letter.md.
 
 pub mod account;
+mod cores;
 pub mod dkim;
 pub mod dns;
 mod dsn;

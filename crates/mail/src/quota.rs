@@ -1,17 +1,20 @@
 //! How much an account may hold, and how much it holds.
 //!
 //! What is counted is what the store keeps for the account, sealed, so that the cell can count
-//! without opening anything: octets, and as messages half its records, for a letter is two (its
-//! row and its body). Copies share a body and count half until then.
+//! without opening anything: octets, and as messages those that wait and those that are folded.
+//! What was expunged and can be put back gives way: it is not counted while there is need of its
+//! room, and purged, the oldest first, once the account is over its limit with it.
 //!
 //! Invariant: nothing is refused that makes an account smaller; an owner without a limit has none.
-//! Refs: RFC 9208 §5; RFC 5321 §4.2.3; docs/divergences.md.
+//! Refs: RFC 9208 §5; RFC 5321 §4.2.3; specs/mail-rows.md §7; docs/divergences.md.
 
 use std::sync::Arc;
 
 use minicbor::{Decode, Encode};
 use store::{Read, ReadError};
-use vocab::AccountId;
+use vocab::{AccountId, RecordKind, Row};
+
+use crate::mailbox::letter_of;
 
 /// What an account may hold; `None` sets no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
@@ -27,9 +30,9 @@ pub struct Quota {
 /// What an account holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Used {
-    /// Octets on disk.
+    /// Octets on disk, without what was expunged and can be put back.
     pub octets: u64,
-    /// Messages, as the store counts them.
+    /// Messages: those in its mailboxes, and those that wait to be folded.
     pub messages: u64,
 }
 
@@ -89,7 +92,69 @@ impl Quotas {
     /// [`ReadError`] if the store cannot say.
     pub fn used(&self, account: AccountId) -> Result<Used, ReadError> {
         let usage = self.read.usage(account)?;
-        Ok(Used { octets: usage.bytes, messages: usage.records / 2 })
+        let octets = usage.bytes.saturating_sub(self.expunged(account)?);
+        Ok(Used { octets, messages: self.messages(account)? })
+    }
+
+    /// Octets an account is over its limit, counting what was expunged and can be put back.
+    ///
+    /// # Errors
+    /// [`ReadError`] if the store cannot say.
+    pub fn excess(&self, account: AccountId) -> Result<u64, ReadError> {
+        let Some(limit) = self.of(account).octets else { return Ok(0) };
+        Ok(self.read.usage(account)?.bytes.saturating_sub(limit))
+    }
+
+    /// Counts keys and reads no value: half a microsecond each.
+    fn messages(&self, account: AccountId) -> Result<u64, ReadError> {
+        let mut messages = 0;
+        for kind in [RecordKind::Message, RecordKind::LetterHead] {
+            for found in self.read.rows(account, kind, Row(0)) {
+                found?;
+                messages += 1;
+            }
+        }
+        Ok(messages)
+    }
+
+    /// Octets of what was expunged and can be put back; a body that a message still has is among
+    /// them, since the cell cannot know that.
+    fn expunged(&self, account: AccountId) -> Result<u64, ReadError> {
+        let (mut octets, mut bodies) = (0_u64, std::collections::HashSet::new());
+        for found in self.read.rows(account, RecordKind::ExpungedMessage, Row(0)) {
+            let (row, length) = found?;
+            let body = Row(letter_of(row.0));
+            let body = if bodies.insert(body) {
+                self.read.len(account, RecordKind::LetterBody, body)?.unwrap_or(0)
+            } else {
+                0
+            };
+            octets = octets.saturating_add(u64::from(length)).saturating_add(body);
+        }
+        Ok(octets)
+    }
+
+    /// [`Self::room`], if the store can say.
+    fn try_room(
+        &self,
+        (account, quota): (AccountId, Quota),
+        octets: u64,
+        messages: u64,
+    ) -> Result<Room, ReadError> {
+        let usage = self.read.usage(account)?;
+        // Every message is a record: most accounts need not be counted through.
+        let most = Used { octets: usage.bytes, messages: usage.records };
+        let room = quota.room(most, octets, messages);
+        if room != Room::Full {
+            return Ok(room);
+        }
+        // What gives way is purged at its owner's next session: until then there is a bound to it.
+        let doubled = quota.octets.map(|limit| limit.saturating_mul(2));
+        let bound = Quota { octets: doubled, messages: None };
+        if bound.room(most, octets, messages) != Room::Fits {
+            return Ok(Room::Full);
+        }
+        Ok(quota.room(self.used(account)?, octets, messages))
     }
 
     /// Whether so many octets more fit, in so many messages. If the store cannot say, it is for
@@ -100,7 +165,7 @@ impl Quotas {
         if quota == Quota::default() {
             return Room::Fits;
         }
-        self.used(account).map_or(Room::Fits, |used| quota.room(used, octets, messages))
+        self.try_room((account, quota), octets, messages).unwrap_or(Room::Fits)
     }
 }
 

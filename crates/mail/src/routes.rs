@@ -53,6 +53,8 @@ pub enum Destination {
     OtherCell(Arc<Peer>),
     /// Nowhere: the domain is ours, and has no such address.
     Unknown,
+    /// Nowhere: the account it led to went to another cell.
+    Moved,
     /// To somebody else's domain.
     Foreign,
 }
@@ -110,6 +112,12 @@ pub struct Route {
     /// Its account was deleted; until then nobody else may take the address.
     #[n(4)]
     closed_until: Option<u64>,
+    /// Its account was deleted because it went to another cell.
+    #[n(5)]
+    has_moved: Option<bool>,
+    /// Everything its account had is deleted, and overwritten in the journal.
+    #[n(6)]
+    is_overwritten: Option<bool>,
 }
 
 impl Route {
@@ -121,6 +129,10 @@ impl Route {
 
     fn is_open(&self) -> bool {
         self.closed_until.is_none()
+    }
+
+    fn has_moved(&self) -> bool {
+        self.has_moved == Some(true)
     }
 }
 
@@ -208,6 +220,10 @@ impl Routes {
         if let Some(route) = found {
             return Destination::Local(route.account());
         }
+        let has_moved = |address| self.any(address).is_some_and(|route| route.has_moved());
+        if has_moved(address) || plain.as_ref().is_some_and(has_moved) {
+            return Destination::Moved;
+        }
         // RFC 5321 §2.3.11, §4.5.1: this local part alone is read in any case.
         let local = plain.as_ref().unwrap_or(address).local.as_str();
         if OFFICES.iter().any(|office| local.eq_ignore_ascii_case(office)) {
@@ -237,6 +253,7 @@ impl Routes {
             Destination::Office(None)
             | Destination::OtherCell(_)
             | Destination::Unknown
+            | Destination::Moved
             | Destination::Foreign => false,
         }
     }
@@ -257,24 +274,25 @@ impl Routes {
     }
 
     /// Ends every route to an account that is being deleted, in one step. Nobody else may take
-    /// its addresses until `until`: what is still sent to them is not for others.
+    /// its addresses until `until`: what is still sent to them is not for others. Whoever writes
+    /// to one is told if the account `has_moved`, and not where to.
     ///
     /// # Errors
     /// What a commit can meet.
-    pub async fn close(&self, account: AccountId, until: Timestamp) -> Result<(), RouteError> {
+    pub async fn close(
+        &self,
+        account: AccountId,
+        until: Timestamp,
+        has_moved: bool,
+    ) -> Result<(), RouteError> {
         let _changing = self.changing.lock().await;
         let is_its = |(_, route): &(&Row, &Route)| route.is_open() && route.account() == account;
         let closed = |(row, route): (&Row, &Route)| {
-            (*row, Route { closed_until: Some(until.0), quota: None, ..route.clone() })
+            let has_moved = has_moved.then_some(true);
+            (*row, Route { closed_until: Some(until.0), has_moved, quota: None, ..route.clone() })
         };
-        let routes: Vec<_> = self.held().iter().filter(is_its).map(closed).collect();
-        let mut batch = Batch::new(self.cell).to_make_room();
-        for (row, route) in &routes {
-            batch = batch.put(RecordKind::Route, *row, self.sealed(*row, route)?);
-        }
-        self.append.commit(batch).await?;
-        self.routes.write().unwrap_or_else(PoisonError::into_inner).extend(routes);
-        Ok(())
+        let routes = self.held().iter().filter(is_its).map(closed).collect();
+        self.commit(routes).await
     }
 
     /// The accounts that were deleted, as long as one of their addresses is still kept from
@@ -289,6 +307,41 @@ impl Routes {
         closed
     }
 
+    /// The accounts whose deletion has begun, and is not known to have come to its end.
+    #[must_use]
+    pub fn closing_accounts(&self) -> Vec<AccountId> {
+        let held = self.held();
+        let is_closing = |route: &&Route| !route.is_open() && route.is_overwritten != Some(true);
+        let mut closing: Vec<_> = held.values().filter(is_closing).map(Route::account).collect();
+        closing.sort_unstable();
+        closing.dedup();
+        closing
+    }
+
+    /// Says that a deletion has come to its end: nothing of the account is in the journal any more.
+    ///
+    /// # Errors
+    /// What a commit can meet.
+    pub async fn note_overwritten(&self, account: AccountId) -> Result<(), RouteError> {
+        let _changing = self.changing.lock().await;
+        let is_its = |(_, route): &(&Row, &Route)| !route.is_open() && route.account() == account;
+        let noted = |(row, route): (&Row, &Route)| {
+            (*row, Route { is_overwritten: Some(true), ..route.clone() })
+        };
+        let routes = self.held().iter().filter(is_its).map(noted).collect();
+        self.commit(routes).await
+    }
+
+    async fn commit(&self, routes: Vec<(Row, Route)>) -> Result<(), RouteError> {
+        let mut batch = Batch::new(self.cell).to_make_room();
+        for (row, route) in &routes {
+            batch = batch.put(RecordKind::Route, *row, self.sealed(*row, route)?);
+        }
+        self.append.commit(batch).await?;
+        self.routes.write().unwrap_or_else(PoisonError::into_inner).extend(routes);
+        Ok(())
+    }
+
     /// Until when nobody may take an address, whose account was deleted.
     #[must_use]
     pub fn closed_until(&self, address: &Address) -> Option<Timestamp> {
@@ -300,10 +353,22 @@ impl Routes {
     /// # Errors
     /// What a commit can meet.
     pub async fn forget_closed(&self, now: Timestamp) -> Result<(), RouteError> {
+        let is_over =
+            |route: &Route| route.closed_until.is_some_and(|until| Timestamp(until) <= now);
+        self.forget(is_over).await
+    }
+
+    /// Forgets the addresses that an account had here, because it comes back.
+    ///
+    /// # Errors
+    /// What a commit can meet.
+    pub async fn forget_closed_of(&self, account: AccountId) -> Result<(), RouteError> {
+        self.forget(|route| !route.is_open() && route.account() == account).await
+    }
+
+    async fn forget(&self, is_over: impl Fn(&Route) -> bool) -> Result<(), RouteError> {
         let _changing = self.changing.lock().await;
-        let is_over = |(_, route): &(&Row, &Route)| {
-            route.closed_until.is_some_and(|until| Timestamp(until) <= now)
-        };
+        let is_over = |(_, route): &(&Row, &Route)| is_over(route);
         let over: Vec<Row> = self.held().iter().filter(is_over).map(|(row, _)| *row).collect();
         if over.is_empty() {
             return Ok(());
@@ -351,8 +416,10 @@ impl Routes {
         }
         let row = self.lookup.row(&address.lookup_key());
         let address = address.to_string();
-        let (account, quota, closed_until) = (account.0, None, None);
-        let route = Route { address, account, is_alias, quota, closed_until };
+        let (account, quota) = (account.0, None);
+        let (closed_until, has_moved, is_overwritten) = (None, None, None);
+        let route =
+            Route { address, account, is_alias, quota, closed_until, has_moved, is_overwritten };
         let sealed = self.sealed(row, &route)?;
         // Two addresses with one hash: one in 2⁶⁴ pairs. The second is refused.
         let batch = Batch::new(self.cell).require_absent(RecordKind::Route, row).put(
@@ -443,8 +510,10 @@ mod tests {
     fn a_route_is_written_as_specified() {
         // specs/cell-rows.md §5
         let address = "alice@ie.example".to_owned();
-        let (account, quota, closed_until) = ([1; 16], None, None);
-        let mut route = Route { address, account, is_alias: true, quota, closed_until };
+        let (account, quota, is_alias) = ([1; 16], None, true);
+        let (closed_until, has_moved, is_overwritten) = (None, None, None);
+        let mut route =
+            Route { address, account, is_alias, quota, closed_until, has_moved, is_overwritten };
         let hex = |route: &Route| {
             let octets = crate::mailbox::encode(route);
             octets.iter().map(|octet| format!("{octet:02x}")).collect::<String>()
@@ -456,5 +525,9 @@ mod tests {
         assert_eq!(hex(&route), format!("84{common}f4811a40000000"));
         (route.quota, route.closed_until) = (None, Some(1_795_262_400));
         assert_eq!(hex(&route), format!("85{common}f4f61a6b0187c0"));
+        route.has_moved = Some(true);
+        assert_eq!(hex(&route), format!("86{common}f4f61a6b0187c0f5"));
+        (route.has_moved, route.is_overwritten) = (None, Some(true));
+        assert_eq!(hex(&route), format!("87{common}f4f61a6b0187c0f6f5"));
     }
 }

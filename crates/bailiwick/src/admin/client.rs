@@ -2,7 +2,7 @@
 //!
 //! Invariant: one request, one answer, then the connection ends.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -29,6 +29,13 @@ pub(crate) fn ask(socket: &Path, request: &Request) -> Result<Answer> {
 /// What follows an answer that was shown: an account whose secrets are on the screen, or in the
 /// hands of the program that asked, gets its address.
 pub(crate) fn settle(socket: &Path, request: &Request, answer: &Answer) -> Result<()> {
+    if let (
+        Request::AccountRecovery { address, suspect, .. },
+        Answer::Recovery { slot, recovery_code: _ },
+    ) = (request, answer)
+    {
+        return confirm(socket, address, slot, *suspect);
+    }
     let (Request::AccountCreate { address, .. }, Answer::Created { account, .. }) =
         (request, answer)
     else {
@@ -41,6 +48,20 @@ pub(crate) fn settle(socket: &Path, request: &Request, answer: &Answer) -> Resul
         "the account just shown did not get its address; make it again, and if the address is \
          taken then, it has got it",
     )
+}
+
+/// Who sits at a terminal types the code that was shown, and the old one goes. Else it goes with a
+/// command of its own, which the answer named.
+fn confirm(socket: &Path, address: &str, slot: &str, suspect: bool) -> Result<()> {
+    if !std::io::stdin().is_terminal() {
+        return Ok(());
+    }
+    std::io::stdout().flush()?;
+    eprint!("the new code, to end the old one: ");
+    let (address, confirm) = (address.to_owned(), Some(slot.to_owned()));
+    let secret = secret_from_stdin().context("the old recovery code opens still")?;
+    let ended = ask(socket, &Request::AccountRecovery { address, secret, suspect, confirm });
+    ended.and_then(Answer::or_refusal).map(|_| ()).context("the old recovery code opens still")
 }
 
 /// A secret, from standard input: its first line, without the line end.

@@ -5,7 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cell::retention::RetentionAnswer;
+use crate::cell::undelete::{Expunged, ExpungedAnswer};
 use crate::identity::Identity;
+use crate::memory::MemoryAnswer;
 use crate::upkeep::{BackupAnswer, StoreAnswer};
 
 /// The longest request or answer line.
@@ -72,6 +75,19 @@ pub(crate) enum Request {
         secret: String,
         accept: bool,
     },
+    /// What was expunged and can still be put back.
+    AccountExpunged {
+        address: String,
+        secret: String,
+        what: Expunged,
+    },
+    /// How long messages are kept; and other days for a mailbox, or for the account.
+    AccountRetention {
+        address: String,
+        secret: String,
+        mailbox: Option<String>,
+        days: Option<u16>,
+    },
     /// A new password in the place of the old one.
     AccountPassword {
         address: String,
@@ -79,17 +95,54 @@ pub(crate) enum Request {
         password: String,
         suspect: bool,
     },
-    /// A new recovery code in the place of the old one.
+    /// A new recovery code beside the old one; or, with the slot of a new one and that code as the
+    /// secret, the end of every other.
     AccountRecovery {
         address: String,
         secret: String,
         suspect: bool,
+        #[serde(default)]
+        confirm: Option<String>,
+    },
+    /// New keys for all of an account; in another custody, if one is named.
+    AccountRekey {
+        address: String,
+        secret: String,
+        custody: Option<Custody>,
     },
     /// Deletes an account: one of its addresses and its owner's secret; or the identifier of one
     /// that no address ever led to, without.
     AccountDelete {
         which: String,
         secret: Option<String>,
+    },
+    /// Marks an account as leaving for another cell, and writes its parcel to this path.
+    AccountLeave {
+        address: String,
+        secret: String,
+        to: String,
+        parcel: String,
+    },
+    /// The account does not leave.
+    AccountStay {
+        address: String,
+        secret: String,
+    },
+    /// Lets an account go that has arrived.
+    AccountPart {
+        acceptance: String,
+    },
+    /// Takes in the parcel at this path, of the cell with this key.
+    AccountArrive {
+        parcel: String,
+        from: String,
+        secret: String,
+    },
+    /// Brings an account to life that arrived and was let go.
+    AccountSettle {
+        discharge: String,
+        address: String,
+        secret: String,
     },
     UnlockerList {
         address: String,
@@ -180,7 +233,13 @@ impl Request {
             | Self::AccountCheck { accept: true, .. }
             | Self::AccountPassword { .. }
             | Self::AccountRecovery { .. }
+            | Self::AccountRekey { .. }
             | Self::AccountDelete { .. }
+            | Self::AccountLeave { .. }
+            | Self::AccountStay { .. }
+            | Self::AccountPart { .. }
+            | Self::AccountArrive { .. }
+            | Self::AccountSettle { .. }
             | Self::UnlockerAdd { .. }
             | Self::UnlockerToken { .. }
             | Self::UnlockerRevoke { .. }
@@ -203,6 +262,8 @@ impl Request {
             | Self::AccountShow { .. }
             | Self::AccountQuota { .. }
             | Self::AccountCheck { accept: false, .. }
+            | Self::AccountExpunged { .. }
+            | Self::AccountRetention { .. }
             | Self::UnlockerList { .. }
             | Self::UnlockerRename { .. }
             | Self::Cell
@@ -236,6 +297,7 @@ pub(crate) enum Answer {
     },
     Shown(AccountAnswer),
     Checked(CheckAnswer),
+    Rekeyed(RekeyAnswer),
     Map {
         custody: Custody,
         lines: Vec<MapLine>,
@@ -252,24 +314,32 @@ pub(crate) enum Answer {
         slot: String,
         recovery_code: String,
     },
-    /// An account was deleted.
+    /// An account was deleted. How much is overwritten is not said: of what is preserved nothing is,
+    /// and a preservation must be told to nobody.
     Deleted {
         /// Until when nobody may take its addresses, in seconds since 1970.
         closed_until: u64,
-        /// Octets that are overwritten on the disk with it.
-        octets: u64,
+    },
+    /// A parcel was written, or taken in.
+    Parcel(ParcelAnswer),
+    /// A text to be handed on.
+    Paper {
+        text: String,
     },
     Unlockers {
         unlockers: Vec<UnlockerLine>,
     },
     Cell {
         identity: Identity,
+        memory: MemoryAnswer,
     },
     Log(LogAnswer),
     Queue(QueueAnswer),
     Store(StoreAnswer),
     Backup(BackupAnswer),
     Quota(QuotaAnswer),
+    Expunged(ExpungedAnswer),
+    Retention(RetentionAnswer),
     Account {
         account: String,
     },
@@ -300,12 +370,25 @@ impl Answer {
     }
 }
 
+/// A parcel that was written, or taken in.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ParcelAnswer {
+    pub(crate) account: String,
+    /// The parcel's digest.
+    pub(crate) parcel: String,
+    pub(crate) records: u64,
+    pub(crate) octets: u64,
+    /// The owner's acceptance of what was taken in.
+    pub(crate) paper: Option<String>,
+}
+
 /// One account, without its addresses.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct AccountLine {
     pub(crate) account: String,
-    pub(crate) custody: Custody,
-    /// `none`, `present` or `earlier`, as in [`AccountAnswer`].
+    /// None of one that is moving.
+    pub(crate) custody: Option<Custody>,
+    /// `none`, `present` or `earlier`, as in [`AccountAnswer`]; or `moving`.
     pub(crate) holders: String,
     pub(crate) addresses: u64,
     pub(crate) arrived_unfolded: u64,
@@ -326,6 +409,18 @@ pub(crate) struct UnlockerLine {
     pub(crate) expires: Option<u64>,
     /// The beginning of the day on which it last opened mail or sent some.
     pub(crate) last_used: Option<u64>,
+    /// The sessions it let in that outlive a restart, and when each has ended for certain.
+    #[serde(default)]
+    pub(crate) sessions: Vec<(String, u64)>,
+}
+
+/// An account that was re-keyed.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct RekeyAnswer {
+    pub(crate) before: Custody,
+    pub(crate) custody: Custody,
+    /// Whether the old keys are gone already; else they go after the owner's next logins.
+    pub(crate) is_finished: bool,
 }
 
 /// One account: who holds what of it.

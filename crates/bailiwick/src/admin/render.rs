@@ -3,8 +3,8 @@
 //! Invariant: prints what the cell answered and computes nothing.
 
 use super::protocol::{
-    AccountAnswer, Answer, CheckAnswer, Custody, LogAnswer, QueueAnswer, QuotaAnswer, StoppedLog,
-    UnlockerLine,
+    AccountAnswer, Answer, CheckAnswer, Custody, LogAnswer, MapLine, ParcelAnswer, QueueAnswer,
+    QuotaAnswer, RekeyAnswer, StoppedLog, UnlockerLine,
 };
 
 impl std::fmt::Display for Custody {
@@ -26,13 +26,16 @@ pub(crate) fn text(answer: &Answer) -> Result<String, String> {
         }
         Answer::Shown(account) => account_lines(account),
         Answer::Checked(check) => check_lines(check),
+        Answer::Rekeyed(done) => rekey_lines(done),
+        Answer::Expunged(expunged) => expunged.lines(),
+        Answer::Retention(retention) => retention.lines(),
         Answer::Accounts { accounts } => accounts
             .iter()
             .map(|line| {
                 format!(
                     "{}  {:<8} holders {:<8} {:>2} addresses {:>6} unfolded {:>8} records {:>12} octets",
                     line.account,
-                    line.custody,
+                    line.custody.map_or_else(|| "-".to_owned(), |custody| custody.to_string()),
                     line.holders,
                     line.addresses,
                     line.arrived_unfolded,
@@ -41,32 +44,33 @@ pub(crate) fn text(answer: &Answer) -> Result<String, String> {
                 )
             })
             .collect(),
-        Answer::Map { custody, lines } => {
-            let head = format!("custody {custody}");
-            let rows = lines.iter().map(|line| {
-                format!(
-                    "{:<22} {:<12} {:<46} {:<28} {:>7} records {:>12} octets",
-                    line.kind, line.category, line.opens_for, line.kept, line.records, line.octets
-                )
-            });
-            std::iter::once(head).chain(rows).collect()
-        }
+        Answer::Map { custody, lines } => map_lines(*custody, lines),
         Answer::AppPassword { slot, app_password } => {
             vec![format!("app password  {app_password}"), format!("slot          {slot}")]
         }
         Answer::Token { slot, token } => {
             vec![format!("token  {token}"), format!("slot   {slot}")]
         }
-        Answer::Recovery { recovery_code, .. } => vec![
+        Answer::Recovery { slot, recovery_code } => vec![
             format!("recovery code  {recovery_code}"),
-            "               write it down now: it is kept nowhere. The old one opens nothing".into(),
+            "               write it down now: it is kept nowhere. The old one opens too, until".into(),
+            "               you have typed the new one:".into(),
+            format!("               bailiwick admin account recovery ADDRESS --confirm {slot}"),
         ],
-        Answer::Deleted { closed_until, octets } => vec![
-            format!("deleted  nothing opens it any more; {octets} octets overwritten"),
+        Answer::Deleted { closed_until } => vec![
+            "deleted  no secret of its owner opens it any more".into(),
             format!("         its addresses are nobody else's until {}", day(*closed_until)),
         ],
+        Answer::Parcel(ParcelAnswer { paper: Some(paper), .. }) => vec![paper.clone()],
+        Answer::Parcel(parcel) => vec![
+            format!("parcel   {}", parcel.parcel),
+            format!("account  {}", parcel.account),
+            format!("         {} records, {} octets, sealed as they are", parcel.records, parcel.octets),
+            "         it takes no mail and lets nobody in until it has arrived, or stays".into(),
+        ],
+        Answer::Paper { text } => vec![text.clone()],
         Answer::Unlockers { unlockers } => unlockers.iter().flat_map(unlocker_lines).collect(),
-        Answer::Cell { identity } => identity.lines(),
+        Answer::Cell { identity, memory } => [identity.lines(), memory.lines()].concat(),
         Answer::Log(log) => log_lines(log),
         Answer::Queue(queue) => queue_lines(queue),
         Answer::Store(store) => store.lines(),
@@ -79,6 +83,16 @@ pub(crate) fn text(answer: &Answer) -> Result<String, String> {
         Answer::Refused { what, cure } => return Err(format!("{what}\n  cure: {cure}")),
     };
     Ok(lines.join("\n"))
+}
+
+fn map_lines(custody: Custody, lines: &[MapLine]) -> Vec<String> {
+    let rows = lines.iter().map(|line| {
+        format!(
+            "{:<22} {:<12} {:<46} {:<28} {:>7} records {:>12} octets",
+            line.kind, line.category, line.opens_for, line.kept, line.records, line.octets
+        )
+    });
+    std::iter::once(format!("custody {custody}")).chain(rows).collect()
 }
 
 fn quota_lines(quota: &QuotaAnswer) -> Vec<String> {
@@ -125,7 +139,8 @@ fn day(seconds: u64) -> String {
 }
 
 fn unlocker_lines(unlocker: &UnlockerLine) -> Vec<String> {
-    let UnlockerLine { slot, kind, name, scope, from, created, expires, last_used } = unlocker;
+    let UnlockerLine { slot, kind, name, scope, from, created, expires, last_used, sessions } =
+        unlocker;
     let last = last_used.map_or("never used".into(), |at| format!("last used {}", day(at)));
     let end = expires.map_or("no end".into(), |at| format!("ends {}", day(at)));
     let scope = scope.join(",");
@@ -137,6 +152,10 @@ fn unlocker_lines(unlocker: &UnlockerLine) -> Vec<String> {
     if !from.is_empty() {
         lines.push(format!("    only from {}", from.join(", ")));
     }
+    let session = |(session, until): &(String, u64)| {
+        format!("    session {session}, kept until {} at the latest", day(*until))
+    };
+    lines.extend(sessions.iter().map(session));
     lines
 }
 
@@ -158,6 +177,18 @@ fn account_lines(account: &AccountAnswer) -> Vec<String> {
             format!("          {holder}  {name}")
         }));
     }
+    lines
+}
+
+fn rekey_lines(done: &RekeyAnswer) -> Vec<String> {
+    let RekeyAnswer { before, custody, is_finished } = done;
+    let mut lines = vec![format!("re-keyed  custody {custody}; it was {before}")];
+    lines.push(if *is_finished {
+        "old keys  gone: a copy of the keystore from before, with its secrets, opens nothing here"
+            .into()
+    } else {
+        "old keys  a letter waits under them; they go after the next logins".into()
+    });
     lines
 }
 

@@ -99,7 +99,7 @@ async fn answer(stream: UnixStream, cell: &Arc<Cell>) -> std::io::Result<()> {
     let mut line = Vec::new();
     BufReader::new(read.take(LINE_OCTETS_MAX)).read_until(b'\n', &mut line).await?;
     let answer = match serde_json::from_slice::<Request>(&line) {
-        Ok(request) => carry_out(cell, request).await.unwrap_or_else(Answer::from),
+        Ok(request) => when_it_may(cell, request).await.unwrap_or_else(Answer::from),
         Err(error) => Answer::Refused {
             what: format!("not a request: {error}"),
             cure: "use the `bailiwick` program of the same version".into(),
@@ -111,10 +111,14 @@ async fn answer(stream: UnixStream, cell: &Arc<Cell>) -> std::io::Result<()> {
     write.shutdown().await
 }
 
-async fn carry_out(cell: &Arc<Cell>, request: Request) -> Result<Answer, Refusal> {
+async fn when_it_may(cell: &Arc<Cell>, request: Request) -> Result<Answer, Refusal> {
     if request.waits_for_log() {
         cell.log_goes_on().await?;
     }
+    carry_out(cell, request).await
+}
+
+async fn carry_out(cell: &Arc<Cell>, request: Request) -> Result<Answer, Refusal> {
     match request {
         Request::AccountCreate { address, custody, password } => {
             cell.create_account(&address, custody.into(), password.as_deref()).await
@@ -127,16 +131,34 @@ async fn carry_out(cell: &Arc<Cell>, request: Request) -> Result<Answer, Refusal
         Request::AccountCheck { address, secret, accept } => {
             cell.check_account(&address, secret.into(), accept).await
         }
+        Request::AccountExpunged { address, secret, what } => {
+            cell.expunged(&address, secret.into(), what).await
+        }
+        Request::AccountRetention { address, secret, mailbox, days } => {
+            cell.retention(&address, secret.into(), mailbox.as_deref(), days).await
+        }
         Request::AccountList => cell.list_accounts(),
         Request::AccountMap { address } => cell.map_account(&address),
         Request::AccountPassword { address, secret, password, suspect } => {
             cell.change_password(&address, secret.into(), password.into(), suspect).await
         }
-        Request::AccountRecovery { address, secret, suspect } => {
-            cell.change_recovery(&address, secret.into(), suspect).await
+        Request::AccountRecovery { address, secret, suspect, confirm } => {
+            cell.recovery(&address, secret.into(), suspect, confirm.as_deref()).await
+        }
+        Request::AccountRekey { address, secret, custody } => {
+            cell.rekey_account(&address, secret.into(), custody.map(Into::into)).await
         }
         Request::AccountDelete { which, secret } => {
             cell.delete_account(&which, secret.map(Into::into)).await
+        }
+        Request::AccountLeave { address, secret, to, parcel } => {
+            cell.leave(&address, secret.into(), &to, &parcel).await
+        }
+        Request::AccountStay { address, secret } => cell.stay(&address, secret.into()).await,
+        Request::AccountPart { acceptance } => cell.part(&acceptance).await,
+        Request::AccountArrive { parcel, from, secret } => cell.arrive(parcel, &from, secret).await,
+        Request::AccountSettle { discharge, address, secret } => {
+            cell.settle(&discharge, &address, secret.into()).await
         }
         Request::UnlockerList { address, secret } => {
             cell.list_unlockers(&address, secret.into()).await

@@ -79,6 +79,8 @@ impl Cell {
         match self.keystores.locked(account) {
             Err(KeystoreError::Unpinned) => return Err(unknown()),
             Err(error) => return Err(error.into()),
+            // One that another cell has not let go would live twice.
+            Ok(locked) if locked.manifest().cell != self.keys.cell() => return Err(unknown()),
             Ok(_) if self.routes.of(account).is_empty() => {}
             Ok(_) => return Err(unknown()),
         }
@@ -88,13 +90,13 @@ impl Cell {
         Ok(Answer::Done)
     }
 
-    fn free_address(&self, text: &str) -> Result<Address, Refusal> {
+    pub(super) fn free_address(&self, text: &str) -> Result<Address, Refusal> {
         let address = Self::address(text)?;
         if let Some(until) = self.routes.closed_until(&address).filter(|end| *end > clock::now()) {
             return Err(closed(until));
         }
         match self.routes.resolve(&address) {
-            Destination::Unknown | Destination::Office(_) => Ok(address),
+            Destination::Unknown | Destination::Moved | Destination::Office(_) => Ok(address),
             Destination::Local(_) => Err(RouteError::Taken.into()),
             Destination::OtherCell(_) | Destination::Foreign => Err(RouteError::NotOurs.into()),
         }
@@ -215,11 +217,19 @@ impl Cell {
         let usage = read.usage(account).map_err(failed)?;
         let unfolded = read.scan(account, RecordKind::LetterHead, Row(0));
         let unfolded = unfolded.collect::<Result<Vec<_>, _>>().map_err(failed)?.len();
-        let locked = self.keystores.locked(account)?;
+        let (custody, holders) = match self.keystores.locked(account) {
+            Ok(locked) => {
+                let manifest = locked.manifest();
+                (Some(manifest.custody.into()), self.standing_of(manifest))
+            }
+            // Of one that is arriving not all of its keystore is there.
+            Err(KeystoreError::Moving) => (None, "moving"),
+            Err(error) => return Err(error.into()),
+        };
         Ok(AccountLine {
             account: account.to_string(),
-            custody: locked.manifest().custody.into(),
-            holders: self.standing_of(locked.manifest()).to_owned(),
+            custody,
+            holders: holders.to_owned(),
             addresses: count(self.routes.of(account).len()),
             arrived_unfolded: count(unfolded),
             records: usage.records,
@@ -304,7 +314,9 @@ fn map_line(kind: RecordKind, custody: Custody, records: u64, octets: u64) -> Ma
     };
     let kept = match holding.retention {
         Retention::Owner => "until its owner deletes it",
+        Retention::Window => "until put back, or its days are over",
         Retention::Account => "as long as the account",
+        Retention::Address => "as long as the account and 183 days",
         Retention::Delivery => "until delivered or returned",
         Retention::Case => "as the law of the case says",
         Retention::Cell => "as long as the cell",

@@ -16,6 +16,7 @@ impl From<OpenError> for Refusal {
     fn from(error: OpenError) -> Self {
         let cure = match error {
             OpenError::Tampered => ALTERED,
+            OpenError::Stale => "ask again",
             OpenError::Failed => "see the server's log",
         };
         Self::new(error.to_string(), cure)

@@ -4,6 +4,7 @@
 //! given an address of it, lets it begin; once begun it comes to its end, after a restart too.
 //! Refs: specs/cell-rows.md §2.1.
 
+use mail::account::Stage;
 use vocab::{AccountId, RecordKind, Timestamp};
 use zeroize::Zeroizing;
 
@@ -14,7 +15,7 @@ use crate::clock;
 
 /// How long nobody else may take an address of a deleted account, in seconds: half a year. Who
 /// writes to it means its former owner, and who can reset a password by it too.
-const CLOSED_SECONDS: u64 = 183 * 24 * 3600;
+pub(super) const CLOSED_SECONDS: u64 = 183 * 24 * 3600;
 
 impl Cell {
     /// Deletes the account that an address leads to; or one that was begun and never got one.
@@ -23,41 +24,66 @@ impl Cell {
         which: &str,
         secret: Option<Zeroizing<String>>,
     ) -> Result<Answer, Refusal> {
-        let account = match secret {
-            Some(secret) => {
+        let account = match (secret, which.parse()) {
+            (Some(secret), Ok(copy)) => self.arrived_copy(copy, secret).await?,
+            (Some(secret), Err(_)) => {
                 let account = self.account_of(which)?;
+                self.refuse_postmaster(account)?;
                 self.unlock(account, secret).await?;
                 account
             }
-            None => self.begun_account(which)?,
+            (None, _) => self.begun_account(which)?,
         };
         self.log_staff_act(account, "account deleted").await?;
         let closed_until = Timestamp(clock::now().0.saturating_add(CLOSED_SECONDS));
-        self.routes.close(account, closed_until).await?;
+        self.routes.close(account, closed_until, false).await?;
         self.shred(account).await?;
+        self.overwrite(&[account]).await?;
+        Ok(Answer::Deleted { closed_until: closed_until.0 })
+    }
+
+    /// Deletes the rest of every account whose deletion was cut short. The accounts whose octets
+    /// are to be overwritten yet: see [`Cell::overwrite`].
+    pub(crate) async fn finish_deletions(&self) -> Result<Vec<AccountId>, Refusal> {
+        let closing = self.routes.closing_accounts();
+        for account in &closing {
+            let usage = self.store.read().usage(*account);
+            let usage = usage.map_err(|error| Refusal::failed("a record was not read", &error))?;
+            if usage.records > 0 {
+                self.shred(*account).await?;
+            }
+        }
+        Ok(closing)
+    }
+
+    /// Overwrites what deleted accounts had, and everything else that is deleted. A start does
+    /// it again until it is known to be done.
+    pub(crate) async fn overwrite(&self, accounts: &[AccountId]) -> Result<(), Refusal> {
+        tracing::info!("what was deleted is overwritten now");
         let store = self.store.clone();
         let freed = tokio::task::spawn_blocking(move || store.compact_blocking()).await;
         let freed = freed.map_err(|error| Refusal::failed("compaction failed", &error))?;
-        let freed = freed.map_err(|error| {
+        freed.map_err(|error| {
             Refusal::failed("it is deleted, and its space is not yet overwritten", &error)
         })?;
-        Ok(Answer::Deleted { closed_until: closed_until.0, octets: freed.dead_bytes })
-    }
-
-    /// Comes to the end of every deletion that was cut short.
-    pub(crate) async fn finish_deletions(&self) -> Result<(), Refusal> {
-        for account in self.routes.closed_accounts() {
-            let usage = self.store.read().usage(account);
-            let usage = usage.map_err(|error| Refusal::failed("a record was not read", &error))?;
-            if usage.records > 0 {
-                tracing::info!("the deletion of an account is finished");
-                self.shred(account).await?;
-            }
+        for account in accounts {
+            self.routes.note_overwritten(*account).await?;
         }
         Ok(())
     }
 
-    async fn shred(&self, account: AccountId) -> Result<(), Refusal> {
+    /// What is sent to the cell's offices must reach somebody (RFC 5321 §4.5.1, RFC 2142 §2).
+    pub(super) fn refuse_postmaster(&self, account: AccountId) -> Result<(), Refusal> {
+        if self.routes.postmaster() != Some(account) {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            "the account gets what is written to postmaster and abuse",
+            "name another account in [cell] postmaster, start the cell again, then delete this one",
+        ))
+    }
+
+    pub(super) async fn shred(&self, account: AccountId) -> Result<(), Refusal> {
         // Before the last of its own records goes: that any is left is how a start knows that a
         // deletion was cut short.
         self.desk.forget_account(account)?;
@@ -79,6 +105,34 @@ impl Cell {
         if !has_keys || !self.routes.of(account).is_empty() {
             return Err(unknown());
         }
+        let mark = self.keystores.mark(account)?;
+        let is_whole = match mark.map(|mark| mark.stage) {
+            Some(stage) => stage == Stage::Arrived,
+            // Only what has arrived and was brought to life was re-keyed before it has an address.
+            None => self.keystores.locked(account)?.manifest().generation > 1,
+        };
+        if is_whole {
+            return Err(Refusal::new(
+                "the account came from another cell, and this may be all there is of it",
+                "let its owner settle it, or delete it with `--owner` and their recovery code",
+            ));
+        }
+        Ok(account)
+    }
+
+    /// An account that came from another cell and has no address yet, by its owner's word.
+    async fn arrived_copy(
+        &self,
+        account: AccountId,
+        secret: Zeroizing<String>,
+    ) -> Result<AccountId, Refusal> {
+        if !self.routes.of(account).is_empty() {
+            return Err(Refusal::new(
+                "an address leads to the account",
+                "name the address in the place of the identifier",
+            ));
+        }
+        drop(self.door.sudo_moving(account, secret).await??);
         Ok(account)
     }
 }

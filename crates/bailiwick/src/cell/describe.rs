@@ -7,13 +7,14 @@ use crate::admin::protocol::{Answer, QueueAnswer};
 use crate::admin::server::Refusal;
 use crate::clock;
 use crate::identity::Identity;
+use crate::memory::MemoryAnswer;
 
 impl Cell {
-    /// The cell's identity, public keys and DNS records.
+    /// The cell's identity, public keys and DNS records, and how its keys are kept.
     pub(crate) fn describe(&self) -> Result<Answer, Refusal> {
         let identity = Identity::of(&self.config, &self.keys);
         let identity = identity.map_err(|error| Refusal::failed("no identity", &error))?;
-        Ok(Answer::Cell { identity })
+        Ok(Answer::Cell { identity, memory: MemoryAnswer::now() })
     }
 
     /// Outbound letters, by number.

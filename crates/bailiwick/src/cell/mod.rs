@@ -10,7 +10,11 @@ mod describe;
 pub(crate) mod desk;
 mod holders;
 mod log;
+mod moving;
 mod quotas;
+mod rekey;
+pub(crate) mod retention;
+pub(crate) mod undelete;
 mod unlockers;
 mod upkeep;
 
@@ -52,6 +56,8 @@ pub(crate) struct Cell {
     pub(crate) desk: ::desk::Desk,
     /// One writer of the desk's leaves at a time; true if the last one did not come to its end.
     pub(crate) logging: tokio::sync::Mutex<bool>,
+    /// One step of a move at a time: what one took in whole, another must not replace unseen.
+    pub(crate) moving: tokio::sync::Mutex<()>,
     pub(crate) queue: Arc<mail::queue::Queue>,
     pub(crate) quotas: Arc<mail::quota::Quotas>,
 }

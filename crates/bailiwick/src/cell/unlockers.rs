@@ -27,6 +27,7 @@ impl From<LoginError> for Refusal {
                 "give the account's password or recovery code"
             }
             LoginError::Busy => "do it again when the cell has less to do",
+            LoginError::Moving => super::moving::MOVING,
             LoginError::Tampered => ALTERED,
             LoginError::Failed => "see the server's log",
         };
@@ -88,6 +89,7 @@ impl From<KeystoreError> for Refusal {
     fn from(error: KeystoreError) -> Self {
         let cure = match error {
             KeystoreError::Changed => "do it again",
+            KeystoreError::Moving => super::moving::MOVING,
             KeystoreError::Full => "free disk space",
             KeystoreError::Unpinned
             | KeystoreError::Exchanged
@@ -110,6 +112,11 @@ impl Cell {
         let unlocked = self.unlock(account, secret).await?;
         let last_uses = self.keystores.last_uses(&unlocked)?;
         let notes = unlocked.notes()?;
+        let kept = self.door.sessions(account)?;
+        let sessions = |slot| {
+            let own = kept.iter().filter(|kept| kept.slot == slot);
+            own.map(|kept| (SlotId(kept.session).to_string(), kept.until.0)).collect()
+        };
         let line = |(slot, note): &(&SlotRecord, Note)| UnlockerLine {
             slot: slot.slot().to_string(),
             kind: kind_name(slot.kind()).to_owned(),
@@ -119,6 +126,7 @@ impl Cell {
             created: slot.created().0,
             expires: slot.expires().map(|end| end.0),
             last_used: last_uses.get(&slot.slot()).map(|day| day.0),
+            sessions: sessions(slot.slot()),
         };
         Ok(Answer::Unlockers { unlockers: notes.iter().map(line).collect() })
     }
@@ -164,7 +172,8 @@ impl Cell {
         Ok(Answer::Done)
     }
 
-    /// Takes an unlocker away, with new keys for what comes; its sessions end.
+    /// Takes an unlocker away, with new keys for what comes; its sessions end. Or ends one session
+    /// that is kept, and nothing else.
     pub(crate) async fn revoke_unlocker(
         &self,
         address: &str,
@@ -173,6 +182,11 @@ impl Cell {
     ) -> Result<Answer, Refusal> {
         let (account, slot) = (self.account_of(address)?, slot_of(slot)?);
         let mut unlocked = self.unlock(account, secret).await?;
+        if self.door.sessions(account)?.iter().any(|kept| kept.session == slot.0) {
+            self.log_staff_act(account, "session ended").await?;
+            self.door.end_session(account, &slot.0).await?;
+            return Ok(Answer::Done);
+        }
         let renewal = Renewal::Suspect(self.policies.next(unlocked.locked().manifest()));
         let changes = unlocked.revoke(slot, renewal, clock::now(), self.entropy.as_ref())?;
         self.change(unlocked, changes, "unlocker revoked").await?;
@@ -204,21 +218,56 @@ impl Cell {
         Ok(Answer::Done)
     }
 
-    /// A recovery code in the place of the old one.
-    pub(crate) async fn change_recovery(
+    /// A recovery code beside the old one; or, with the slot of a new one, the end of the others.
+    pub(crate) async fn recovery(
         &self,
         address: &str,
         secret: Zeroizing<String>,
         suspect: bool,
+        confirm: Option<&str>,
+    ) -> Result<Answer, Refusal> {
+        match confirm {
+            None => self.add_recovery(address, secret).await,
+            Some(slot) => self.confirm_recovery(address, secret, slot, suspect).await,
+        }
+    }
+
+    async fn add_recovery(
+        &self,
+        address: &str,
+        secret: Zeroizing<String>,
     ) -> Result<Answer, Refusal> {
         let account = self.account_of(address)?;
         let mut unlocked = self.unlock(account, secret).await?;
-        let policy = self.policies.next(unlocked.locked().manifest());
-        let renewal = renewal(suspect, policy);
-        let new = unlocked.renew_recovery(renewal, clock::now(), self.entropy.as_ref())?;
-        self.change(unlocked, new.changes, "recovery code changed").await?;
+        let new = unlocked.add_recovery(clock::now(), self.entropy.as_ref())?;
+        self.change(unlocked, new.changes, "recovery code added").await?;
         let (slot, recovery_code) = (new.slot.to_string(), new.secret.to_string());
         Ok(Answer::Recovery { slot, recovery_code })
+    }
+
+    /// The end of every recovery code but the one that is shown, which has to be the new one.
+    async fn confirm_recovery(
+        &self,
+        address: &str,
+        code: Zeroizing<String>,
+        slot: &str,
+        suspect: bool,
+    ) -> Result<Answer, Refusal> {
+        let (account, slot) = (self.account_of(address)?, slot_of(slot)?);
+        let mut unlocked = self.unlock(account, code).await?;
+        let policy = self.policies.next(unlocked.locked().manifest());
+        let (renewal, now) = (renewal(suspect, policy), clock::now());
+        let changes = match unlocked.settle_recovery(slot, renewal, now, self.entropy.as_ref()) {
+            Err(ChangeError::Unknown) => {
+                return Err(Refusal::new(
+                    "that is not the new recovery code; the old one opens still",
+                    "give the code of that slot, as it was shown",
+                ));
+            }
+            made => made?,
+        };
+        self.change(unlocked, changes, "recovery code changed").await?;
+        Ok(Answer::Done)
     }
 
     /// Logs what is done to an account's unlockers, then does it: a secret is shown only once the

@@ -171,3 +171,14 @@ fn the_map_names_what_is_kept_and_no_address() {
         assert!(!map.to_string().contains(word), "{word}: {map}");
     }
 }
+
+#[test]
+fn the_account_that_minds_the_cell_is_not_deleted_unawares() {
+    let cell = Cell::serving("ie");
+    let office = cell.account("postmaster");
+    let delete = ["account", "delete", &office.address];
+    let (what, cure) = cell.admin_refused(&delete, &office.recovery_code);
+    assert_eq!(what, "the account gets what is written to postmaster and abuse");
+    assert!(cure.contains("[cell] postmaster"), "{cure}");
+    assert_eq!(cell.mx().deliver("bob@example.org", &office.address, &letter("corpus")).0, 250);
+}

@@ -258,8 +258,12 @@ impl Cell {
         stderr(&output)
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.running.as_ref().expect("it does not run").child.id()
+    }
+
     pub(crate) fn signal(&self, signal: &str) {
-        let pid = self.running.as_ref().expect("it does not run").child.id();
+        let pid = self.pid();
         let sent = Command::new("sh").args(["-c", &format!("kill -{signal} {pid}")]).status();
         assert!(sent.unwrap().success());
     }

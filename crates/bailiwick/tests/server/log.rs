@@ -158,7 +158,7 @@ fn a_witness_that_was_away_is_asked_again() {
 }
 
 /// Every file below a folder, copied over what is there.
-fn copy(from: &std::path::Path, to: &std::path::Path) {
+pub(crate) fn copy(from: &std::path::Path, to: &std::path::Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
@@ -221,7 +221,7 @@ fn a_cell_put_back_to_an_old_backup_logs_nothing_until_its_operator_says_so() {
 }
 
 /// `bailiwick desk --json`, which must succeed.
-fn desk(cell: &Cell, words: &[&str]) -> Value {
+pub(crate) fn desk(cell: &Cell, words: &[&str]) -> Value {
     let (done, answer) = ask_desk(cell, words);
     assert!(done, "{answer}");
     answer
@@ -235,12 +235,45 @@ fn ask_desk(cell: &Cell, words: &[&str]) -> (bool, Value) {
 }
 
 /// A clerk's key file.
-fn clerk(cell: &Cell) -> String {
+pub(crate) fn clerk(cell: &Cell) -> String {
     let key = cell.path("clerk.key").to_str().unwrap().to_owned();
     let made = desk(cell, &["keygen", "--out", &key]);
     let words: Vec<&str> = made["public"].as_str().unwrap().split_whitespace().collect();
     desk(cell, &[&["enrol"], &words[..], &["--name", "a clerk", "--role", "clerk"]].concat());
     key
+}
+
+#[test]
+fn who_deletes_an_account_is_not_told_whether_something_of_it_is_preserved() {
+    let (mut ie, _us) = pair();
+    ie.start();
+    let [alice, bob] = ["alice", "bob"].map(|name| ie.account(name));
+    for owner in [&alice, &bob] {
+        let large = "a line of a large letter\r\n".repeat(10_000);
+        let large = format!("Subject: s\r\n\r\n{large}");
+        assert_eq!(ie.mx().deliver("carol@example.org", &owner.address, &large).0, 250);
+    }
+    let key = clerk(&ie);
+    let demand = json!({
+        "authority": "a court", "reference": "1", "basis": "an act", "secrecy": "none",
+        "identifiers": [alice.address], "rehearsal": true,
+        "facts": { "cell": "ie", "served": "2026-01-02T10:00:00Z" },
+    });
+    fs::write(ie.path("demand.json"), demand.to_string()).unwrap();
+    fs::write(ie.path("paper"), "as served").unwrap();
+    let path = |name: &str| ie.path(name).to_str().unwrap().to_owned();
+    let (demand, paper) = (path("demand.json"), path("paper"));
+    let receive = ["--as", &key, "receive", &demand, &paper, "--address", &alice.address];
+    let received = desk(&ie, &receive);
+    let case = received["said"]["receipt"]["case"].as_str().unwrap().to_owned();
+    desk(&ie, &["--as", &key, "preserve", &case, "--days", "30"]);
+    let told = [&alice, &bob].map(|owner| {
+        let words = ["account", "delete", &owner.address];
+        let (done, mut told) = ie.ask_admin(&words, &owner.recovery_code);
+        assert!(done && told["closed_until"].take().is_u64(), "{told}");
+        told
+    });
+    assert_eq!(told[0], told[1]);
 }
 
 #[test]

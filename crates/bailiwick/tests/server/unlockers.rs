@@ -100,11 +100,19 @@ fn a_password_and_a_recovery_code_are_replaced() {
     assert!(opens(&cell, &alice, &alice.app_password));
     let recovery = ["account", "recovery", &alice.address];
     let made = ask(&cell, &recovery, second);
-    let new = made["recovery_code"].as_str().unwrap();
+    let (new, slot) = (made["recovery_code"].as_str().unwrap(), made["slot"].as_str().unwrap());
+    // Both open until the owner has shown that the new one is in their hands.
+    let confirm = [&recovery[..], &["--confirm", slot]].concat();
+    let (what, _) = cell.admin_refused(&confirm, &alice.recovery_code);
+    assert!(what.contains("not the new recovery code"), "{what}");
+    assert!(opens(&cell, &alice, &alice.recovery_code) && opens(&cell, &alice, new));
+    ask(&cell, &confirm, new);
     let (what, _) = cell.admin_refused(&recovery, &alice.recovery_code);
     assert!(what.contains("no unlocker"), "{what}");
-    let again = ask(&cell, &[&recovery[..], &["--suspect"]].concat(), new);
-    assert!(again["recovery_code"].as_str().is_some_and(|again| again != new));
+    let again = ask(&cell, &recovery, new);
+    let (newer, slot) = (again["recovery_code"].as_str().unwrap(), again["slot"].as_str().unwrap());
+    ask(&cell, &[&recovery[..], &["--suspect", "--confirm", slot]].concat(), newer);
+    assert!(newer != new && !opens(&cell, &alice, new));
     assert!(opens(&cell, &alice, &alice.app_password));
     let log = cell.admin(&["log"]);
     assert!(log["size"].as_u64().unwrap() >= 5, "{log}");
@@ -179,7 +187,7 @@ fn a_deleted_account_leaves_nothing_on_the_disk_and_its_address_is_nobody_elses(
     assert!(opens(&cell, &alice, &alice.app_password));
     let before = cell.admin(&["log"])["size"].as_u64().unwrap();
     let deleted = ask(&cell, &delete, &alice.recovery_code);
-    assert!(deleted["octets"].as_u64().unwrap() > 0, "{deleted}");
+    assert!(deleted["closed_until"].as_u64().unwrap() > 0, "{deleted}");
     assert!(cell.admin(&["log"])["size"].as_u64().unwrap() > before);
     assert!(idle.into_lines().rest().contains("BYE"));
     assert!(!opens(&cell, &alice, &alice.app_password));

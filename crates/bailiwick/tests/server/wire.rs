@@ -46,7 +46,10 @@ pub(crate) struct Lines(BufReader<Wire>);
 
 impl Lines {
     pub(crate) fn plain(to: SocketAddr) -> Self {
-        let stream = TcpStream::connect(to).unwrap();
+        Self::over(TcpStream::connect(to).unwrap())
+    }
+
+    pub(crate) fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         Self(BufReader::new(Wire::Plain(stream)))

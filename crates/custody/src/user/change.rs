@@ -15,7 +15,7 @@ use seal::note::NoteError;
 use seal::root::RootKey;
 use seal::slot::{SlotError, SlotRecord};
 use seal::{Entropy, SealError};
-use vocab::{AccountId, Custody, Digest, Epoch, EpochVersion, RecordKind, Timestamp};
+use vocab::{AccountId, CellId, Custody, Digest, Epoch, EpochVersion, RecordKind, Timestamp};
 
 /// Why a change was not made. Commit nothing of it, and drop the [`Unlocked`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -71,6 +71,14 @@ pub enum Renewal<'a> {
     /// that stay, and new keys for the standing epoch, this month and the months ahead. The
     /// escrow policy as in [`Unlocked::upkeep`].
     Suspect(Option<&'a EscrowPolicy>),
+}
+
+/// Whether these are holders for an account of that custody and cell.
+pub(super) fn fits(escrow: Option<&EscrowPolicy>, custody: Custody, cell: CellId) -> bool {
+    match escrow {
+        None => custody == Custody::Sealed,
+        Some(policy) => (policy.custody(), policy.cell()) == (custody, cell),
+    }
 }
 
 /// Keys for a new epoch, their record, and their escrow if there is a policy.
@@ -183,7 +191,7 @@ impl Unlocked {
     }
 
     /// A new master key, with every slot, every epoch and the identity under it.
-    fn rotate(
+    pub(super) fn rotate(
         &mut self,
         manifest: &mut Manifest,
         changes: &mut Changes,
@@ -218,23 +226,19 @@ impl Unlocked {
 
     /// `escrow`, if it is other than what the manifest names; an error if it is not for this
     /// account's custody and cell.
-    fn new_holders<'a>(
+    pub(super) fn new_holders<'a>(
         &self,
         escrow: Option<&'a EscrowPolicy>,
     ) -> Result<Option<&'a EscrowPolicy>, ChangeError> {
         let manifest = self.locked.manifest();
-        let fits = match escrow {
-            None => manifest.custody == Custody::Sealed,
-            Some(policy) => (policy.custody(), policy.cell()) == (manifest.custody, manifest.cell),
-        };
-        if !fits {
+        if !fits(escrow, manifest.custody, manifest.cell) {
             return Err(ChangeError::Policy);
         }
         Ok(escrow.filter(|policy| Some(policy.digest()) != manifest.policy))
     }
 
     /// Every epoch there is, escrowed for the new holders in the place of the old.
-    fn change_holders(
+    pub(super) fn change_holders(
         &self,
         new: Option<&EscrowPolicy>,
         manifest: &mut Manifest,
@@ -252,7 +256,7 @@ impl Unlocked {
         Ok(())
     }
 
-    fn add_epochs(
+    pub(super) fn add_epochs(
         &mut self,
         places: &[(Epoch, EpochVersion)],
         escrow: Option<&EscrowPolicy>,
@@ -273,7 +277,7 @@ impl Unlocked {
     }
 
     /// The manifest after this one, still saying the same.
-    fn next_manifest(&self, now: Timestamp) -> Manifest {
+    pub(super) fn next_manifest(&self, now: Timestamp) -> Manifest {
         let manifest = self.locked.manifest().clone();
         let version = manifest.version.saturating_add(1);
         Manifest {
@@ -284,7 +288,11 @@ impl Unlocked {
         }
     }
 
-    fn commit(&mut self, manifest: Manifest, mut changes: Changes) -> Result<Changes, ChangeError> {
+    pub(super) fn commit(
+        &mut self,
+        manifest: Manifest,
+        mut changes: Changes,
+    ) -> Result<Changes, ChangeError> {
         let signed: SignedManifest =
             manifest.sign(&self.inner.identity).map_err(|_| SealError::Parameter)?;
         signed.follows(&self.locked.manifest).map_err(|_| SealError::Parameter)?;

@@ -4,7 +4,7 @@
 //! without an escrow of every epoch, and none in custody `sealed` with one.
 //! Refs: specs/bw1.md §2–§6.
 
-use super::change::{escrowed, listed_epoch, listed_slot};
+use super::change::{escrowed, fits, listed_epoch, listed_slot};
 use super::{
     MANIFEST_ROW, MONTHS_AHEAD, PASSWORD_CHARS_MIN, Record, Terms, chosen, epoch_row, slot_row,
 };
@@ -71,11 +71,7 @@ pub enum CreateError {
 /// # Errors
 /// [`CreateError`].
 pub fn create(with: &CreateAccount<'_>, entropy: &dyn Entropy) -> Result<Created, CreateError> {
-    let fits = match with.escrow {
-        None => with.custody == Custody::Sealed,
-        Some(policy) => (policy.custody(), policy.cell()) == (with.custody, with.cell),
-    };
-    if !fits {
+    if !fits(with.escrow, with.custody, with.cell) {
         return Err(CreateError::Custody);
     }
     let master = MasterKey::generate(with.account, entropy);

@@ -138,6 +138,12 @@ impl Locked {
         self.manifest.manifest()
     }
 
+    /// The manifest as it was signed.
+    #[must_use]
+    pub fn signed(&self) -> &SignedManifest {
+        &self.manifest
+    }
+
     /// The digest of the manifest that all these records are listed in.
     #[must_use]
     pub fn digest(&self) -> Digest {
@@ -187,29 +193,56 @@ impl Locked {
             }
         };
         let tries = if kind == SlotKind::Password { PASSWORDS_MAX } else { SLOTS_MAX };
-        let account = self.manifest().account;
         for slot in self.slots.iter().filter(|slot| slot.kind() == kind).take(tries) {
             let Attempt { now, remembered, .. } = *attempt;
-            let opened = unlock::unlock(account, slot, &self.manifest, &with, now, remembered);
-            let inner = match opened {
-                Err(unlock::UnlockError::Wrong) => continue,
-                Err(unlock::UnlockError::Expired) => return Err(UnlockError::Expired),
-                Err(unlock::UnlockError::Memory) => return Err(UnlockError::Memory),
-                Err(unlock::UnlockError::Tampered(what)) => {
-                    return Err(UnlockError::Tampered(what));
-                }
-                Ok(inner) => inner,
+            let unlocked = match self.unlock_with(slot.slot(), &with, now, remembered) {
+                Err(UnlockError::Wrong) => continue,
+                other => other?,
             };
-            if !inner.note.admits(attempt.from) {
+            if !unlocked.inner.note.admits(attempt.from) {
                 return Err(UnlockError::Network);
             }
-            if !inner.scope.contains(attempt.scope) {
+            if !unlocked.inner.scope.contains(attempt.scope) {
                 return Err(UnlockError::Scope);
             }
-            let slot = slot.slot();
-            return Ok(Unlocked { account, slot, locked: self.clone(), inner });
+            return Ok(unlocked);
         }
         Err(UnlockError::Wrong)
+    }
+}
+
+impl Locked {
+    /// All its records as they are stored, for the owner's program.
+    #[must_use]
+    pub fn records(&self) -> Vec<(RecordKind, Vec<u8>)> {
+        let slots = self.slots.iter().map(|slot| (RecordKind::Slot, slot.encode()));
+        let epochs = self.epochs.iter().map(|epoch| (RecordKind::EpochBox, epoch.encode()));
+        let manifest = (RecordKind::Manifest, self.manifest.as_bytes().to_vec());
+        slots.chain(epochs).chain([manifest]).collect()
+    }
+
+    /// Opens one unlocker where its secret is: in its owner's program.
+    ///
+    /// # Errors
+    /// [`UnlockError`]; [`UnlockError::Wrong`] also if there is no such unlocker.
+    pub fn unlock_with(
+        &self,
+        slot: SlotId,
+        with: &Unlocker<'_>,
+        now: Timestamp,
+        remembered: u64,
+    ) -> Result<Unlocked, UnlockError> {
+        let account = self.manifest().account;
+        let record = self.slots.iter().find(|known| known.slot() == slot);
+        let record = record.ok_or(UnlockError::Wrong)?;
+        let opened = unlock::unlock(account, record, &self.manifest, with, now, remembered);
+        let inner = opened.map_err(|error| match error {
+            unlock::UnlockError::Wrong => UnlockError::Wrong,
+            unlock::UnlockError::Expired => UnlockError::Expired,
+            unlock::UnlockError::Memory => UnlockError::Memory,
+            unlock::UnlockError::Tampered(what) => UnlockError::Tampered(what),
+        })?;
+        Ok(Unlocked { account, slot, locked: self.clone(), inner })
     }
 }
 
@@ -265,10 +298,22 @@ impl Unlocked {
         RowKeys::of_epoch(&keys).map_err(|_| EpochError::Tampered)
     }
 
+    /// The row keys of an epoch in one of its versions.
+    ///
+    /// # Errors
+    /// [`EpochError`].
+    pub fn rows_of(&self, epoch: Epoch, version: EpochVersion) -> Result<RowKeys, EpochError> {
+        let mut epochs = self.locked.epochs.iter();
+        let record = epochs.find(|record| place(record) == (epoch, version));
+        let keys = record.ok_or(EpochError::Unknown)?.open(&self.inner.root);
+        RowKeys::of_epoch(&keys.map_err(|_| EpochError::Tampered)?)
+            .map_err(|_| EpochError::Tampered)
+    }
+
     /// The session's keys. The master key and the identity end here.
     #[must_use]
     pub fn into_keys(self) -> AccountKeys {
-        AccountKeys::new(self.account, self.inner.root, self.locked.epochs)
+        AccountKeys::new(&self.inner.root, self.locked)
     }
 }
 

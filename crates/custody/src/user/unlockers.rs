@@ -40,7 +40,7 @@ pub struct NewUnlocker {
 }
 
 /// What is enrolled: by whoever has the secret, or from the public half alone.
-enum New<'a> {
+pub(super) enum New<'a> {
     Secret(Unlocker<'a>),
     Public(Box<SlotPublic>),
 }
@@ -103,36 +103,60 @@ impl Unlocked {
         now: Timestamp,
         entropy: &dyn Entropy,
     ) -> Result<Changes, ChangeError> {
-        let is_taken = |known: &SlotRecord| slot_row(known.slot()) == slot_row(public.slot());
-        if self.locked.slots.iter().any(is_taken) {
+        if self.is_taken(public.slot()) {
             return Err(ChangeError::Taken);
         }
         let new = New::Public(Box::new(public));
         self.add(new, terms, &[], Renewal::Routine, now, entropy).map(|(_, changes)| changes)
     }
 
-    /// A new recovery code in the place of every old one.
+    /// A new recovery code beside the old one, which serves until its owner has shown that the
+    /// new one is in their hands ([`Unlocked::settle_recovery`]).
     ///
     /// # Errors
-    /// [`ChangeError::Sudo`], [`ChangeError::TooMany`], [`ChangeError::Seal`]; and where keys are
-    /// renewed, [`ChangeError::Policy`], [`ChangeError::Tampered`].
-    pub fn renew_recovery(
+    /// [`ChangeError::Sudo`], [`ChangeError::TooMany`], [`ChangeError::Seal`].
+    pub fn add_recovery(
         &mut self,
-        renewal: Renewal<'_>,
         now: Timestamp,
         entropy: &dyn Entropy,
     ) -> Result<NewUnlocker, ChangeError> {
         let secret = code::recovery_code(entropy);
         let new = New::Secret(Unlocker::Recovery(&secret));
-        let gone = self.of_kind(SlotKind::Recovery);
-        let (slot, changes) = self.add(new, &everything(), &gone, renewal, now, entropy)?;
+        let (slot, changes) = self.add(new, &everything(), &[], Renewal::Routine, now, entropy)?;
         Ok(NewUnlocker { slot, secret, changes })
+    }
+
+    /// Takes every recovery code away but the one this account was just unlocked with, which has
+    /// to be `new`: who types the old one has not got the new one.
+    ///
+    /// # Errors
+    /// [`ChangeError::Sudo`]; [`ChangeError::Unknown`] if it was unlocked with another; as
+    /// [`Unlocked::revoke`].
+    pub fn settle_recovery(
+        &mut self,
+        new: SlotId,
+        renewal: Renewal<'_>,
+        now: Timestamp,
+        entropy: &dyn Entropy,
+    ) -> Result<Changes, ChangeError> {
+        self.sudo()?;
+        let codes = self.of_kind(SlotKind::Recovery);
+        if self.slot != new || !codes.contains(&new) {
+            return Err(ChangeError::Unknown);
+        }
+        let stays = |slot: SlotId| slot == new || !codes.contains(&slot);
+        let slots = self.locked.slots.iter();
+        let slots: Vec<_> = slots.filter(|known| stays(known.slot())).cloned().collect();
+        let gone = codes.iter().filter(|slot| **slot != new);
+        let delete = gone.map(|slot| (RecordKind::Slot, slot_row(*slot))).collect();
+        let changes = Changes { put: Vec::new(), delete };
+        self.exchange_slots(slots, changes, renewal, now, entropy)
     }
 
     /// A new password in the place of every old one.
     ///
     /// # Errors
-    /// As [`Unlocked::renew_recovery`]; [`ChangeError::Short`], [`ChangeError::Password`].
+    /// As [`Unlocked::revoke`]; [`ChangeError::Short`], [`ChangeError::Password`].
     pub fn set_password(
         &mut self,
         password: &str,
@@ -210,7 +234,7 @@ impl Unlocked {
     }
 
     /// One more slot, and those that are `gone` away.
-    fn add(
+    pub(super) fn add(
         &mut self,
         new: New<'_>,
         terms: &Terms,
@@ -239,12 +263,16 @@ impl Unlocked {
         Ok((id, self.exchange_slots(slots, changes, renewal, now, entropy)?))
     }
 
-    fn of_kind(&self, kind: SlotKind) -> Vec<SlotId> {
+    pub(super) fn is_taken(&self, slot: SlotId) -> bool {
+        self.locked.slots.iter().any(|known| slot_row(known.slot()) == slot_row(slot))
+    }
+
+    pub(super) fn of_kind(&self, kind: SlotKind) -> Vec<SlotId> {
         let slots = self.locked.slots.iter().filter(|slot| slot.kind() == kind);
         slots.map(SlotRecord::slot).collect()
     }
 
-    fn sudo(&self) -> Result<(), ChangeError> {
+    pub(super) fn sudo(&self) -> Result<(), ChangeError> {
         if self.inner.scope.contains(Scope::SUDO) { Ok(()) } else { Err(ChangeError::Sudo) }
     }
 }
@@ -253,7 +281,7 @@ fn no_sudo(scope: Scope) -> Result<(), ChangeError> {
     if scope.contains(Scope::SUDO) { Err(ChangeError::Sudo) } else { Ok(()) }
 }
 
-fn everything() -> Terms {
+pub(super) fn everything() -> Terms {
     Terms { scope: Scope::ALL, expires: None, note: Note::default() }
 }
 
@@ -265,7 +293,8 @@ fn sound(slots: &[SlotRecord]) -> Result<(), ChangeError> {
     if forgotten > 0 && count(SlotKind::Recovery) == 0 {
         return Err(ChangeError::NoRecovery);
     }
-    if slots.len() > SLOTS_MAX || passwords > PASSWORDS_MAX {
+    // Of two, a login would have to say which.
+    if slots.len() > SLOTS_MAX || passwords > PASSWORDS_MAX || count(SlotKind::Opaque) > 1 {
         return Err(ChangeError::TooMany);
     }
     Ok(())

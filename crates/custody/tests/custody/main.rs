@@ -10,10 +10,12 @@ extern crate bailiwick_custody as custody;
 
 mod attacks;
 mod cell;
+mod client;
 mod compile_fail;
 mod holders;
 mod leaf;
 mod opening;
+mod rekey;
 mod release;
 mod unlockers;
 mod user;

@@ -380,7 +380,16 @@ fn an_order_keeps_to_its_limits_and_has_one_encoding() {
     assert_eq!(broken(&|order| order.until = order.from), Some(OrderError::Period));
     assert_eq!(broken(&|order| order.kinds.clear()), Some(OrderError::Kinds));
     assert_eq!(broken(&|order| order.kinds.reverse()), Some(OrderError::Kinds));
-    for kind in [RecordKind::Slot, RecordKind::Escrow, RecordKind::QueueBody, RecordKind::LogLeaf] {
+    for kind in [
+        RecordKind::Slot,
+        RecordKind::Escrow,
+        // Rows of epoch 0 and what opens a session: no order, whoever approved it.
+        RecordKind::AccountAnchor,
+        RecordKind::UnlockerUse,
+        RecordKind::SessionGrant,
+        RecordKind::QueueBody,
+        RecordKind::LogLeaf,
+    ] {
         let beyond = |order: &mut OrderRecord| {
             order.kinds.push(kind.table());
             order.kinds.sort_unstable();

@@ -62,14 +62,15 @@ fn only_who_may_change_unlockers_reads_or_changes_names() {
     let locked = keystore.locked();
     let mut session = locked.unlock(&attempt(&app.secret, Scope::IMAP, NOW)).unwrap();
     assert!(session.slot() == app.slot && owner.slot() != app.slot);
-    let chance = &keystore.chance;
+    let (chance, session_slot) = (&keystore.chance, session.slot());
     let token = terms(Scope::IMAP, Some(Timestamp(NOW.0 + 60)));
     for refused in [
         session.notes().err(),
         session.rename(app.slot, "mine", NOW, chance).err(),
         session.revoke(app.slot, ROUTINE, NOW, chance).err(),
         session.add_token(&token, NOW, chance).err(),
-        session.renew_recovery(ROUTINE, NOW, chance).err(),
+        session.add_recovery(NOW, chance).err(),
+        session.settle_recovery(session_slot, SUSPECT, NOW, chance).err(),
         session.set_password(PASSWORD, None, SUSPECT, NOW, chance).err(),
     ] {
         assert_eq!(refused, Some(ChangeError::Sudo));
@@ -158,12 +159,45 @@ fn a_suspect_change_of_password_renews_the_keys_in_one_step() {
 fn a_suspect_change_of_recovery_code_renews_the_keys_too() {
     let (mut keystore, recovery) = Keystore::new(Some(PASSWORD));
     let mut session = sudo(&keystore, PASSWORD);
-    let new = session.renew_recovery(SUSPECT, NOW, &keystore.chance).unwrap();
+    let new = session.add_recovery(NOW, &keystore.chance).unwrap();
     keystore.commit(new.changes);
+    let mut session = sudo(&keystore, &new.secret);
+    let changes = session.settle_recovery(new.slot, SUSPECT, NOW, &keystore.chance).unwrap();
+    keystore.commit(changes);
     assert_eq!(keystore.locked().manifest().generation, 2);
     assert_eq!(refused(&keystore, &recovery, Scope::SUDO), Some(UnlockError::Wrong));
     assert_eq!(refused(&keystore, &new.secret, Scope::SUDO), None);
     assert_eq!(refused(&keystore, PASSWORD, Scope::SUDO), None);
+}
+
+#[test]
+fn the_old_recovery_code_goes_only_when_the_new_one_was_typed() {
+    let (mut keystore, recovery) = Keystore::new(None);
+    let new = sudo(&keystore, &recovery).add_recovery(NOW, &keystore.chance).unwrap();
+    keystore.commit(new.changes);
+    // The power fails here: both open.
+    for code in [&*recovery, &*new.secret] {
+        assert_eq!(refused(&keystore, code, Scope::SUDO), None);
+    }
+    // Who types the old one again has not got the new one; nor is any slot a new code's.
+    let chance = &keystore.chance;
+    let old = sudo(&keystore, &recovery).slot();
+    for (code, slot) in [(&*recovery, new.slot), (&*new.secret, old), (&*recovery, SlotId([0; 16]))]
+    {
+        let settled = sudo(&keystore, code).settle_recovery(slot, ROUTINE, NOW, chance);
+        assert_eq!(settled.err(), Some(ChangeError::Unknown));
+    }
+    // One that was begun and never settled goes with the old one.
+    let lost = sudo(&keystore, &recovery).add_recovery(NOW, chance).unwrap();
+    keystore.commit(lost.changes);
+    let mut session = sudo(&keystore, &new.secret);
+    let changes = session.settle_recovery(new.slot, ROUTINE, NOW, &keystore.chance).unwrap();
+    keystore.commit(changes);
+    for code in [&*recovery, &*lost.secret] {
+        assert_eq!(refused(&keystore, code, Scope::SUDO), Some(UnlockError::Wrong));
+    }
+    assert_eq!(refused(&keystore, &new.secret, Scope::SUDO), None);
+    assert_eq!(keystore.locked().slots().len(), 1);
 }
 
 #[test]

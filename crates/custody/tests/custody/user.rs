@@ -202,8 +202,13 @@ fn the_last_recovery_code_stays() {
     assert_eq!(refused.err(), Some(ChangeError::LastRecovery));
     let refused = unlocked.revoke(SlotId([0; 16]), SUSPECT, NOW, &keystore.chance);
     assert_eq!(refused.err(), Some(ChangeError::Unknown));
-    let new = unlocked.renew_recovery(ROUTINE, NOW, &keystore.chance).unwrap();
+    let new = unlocked.add_recovery(NOW, &keystore.chance).unwrap();
     keystore.commit(new.changes);
+    let mut unlocked = keystore.locked().unlock(&attempt(&new.secret, Scope::SUDO, NOW)).unwrap();
+    let changes = unlocked.settle_recovery(new.slot, ROUTINE, NOW, &keystore.chance).unwrap();
+    keystore.commit(changes);
+    let refused = unlocked.revoke(new.slot, SUSPECT, NOW, &keystore.chance);
+    assert_eq!(refused.err(), Some(ChangeError::LastRecovery));
     let locked = keystore.locked();
     assert_eq!(locked.slots().len(), 1);
     assert_eq!(locked.slots()[0].kind(), SlotKind::Recovery);

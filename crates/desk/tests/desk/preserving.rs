@@ -170,3 +170,31 @@ fn what_a_crash_left_held_is_freed() {
     world.done(Who::Approver, Command::EndPreservation { case });
     assert_eq!(held(&world, case), 0);
 }
+
+/// Whether an account may leave the cell, said the same for all that may keep it.
+#[test]
+fn an_open_case_a_preservation_and_a_duty_of_secrecy_each_bind_the_account() {
+    let mut world = World::new();
+    let other = vocab::AccountId([0xee; 16]);
+    let binds = |world: &World| world.desk.binds(ACCOUNT, world.now);
+    assert!(!binds(&world));
+    let demand = world.demand();
+    let case = world.receive(demand);
+    assert!(binds(&world) && !world.desk.binds(other, world.now));
+    let until = Timestamp(world.now.0 + 60 * DAY);
+    preserve(&mut world, case, Some(until));
+    world.done(Who::Clerk, Command::Withdraw { case, why: "a slip".into() });
+    assert!(binds(&world), "preserved");
+    world.reopen();
+    assert!(binds(&world), "after a restart too");
+    assert_eq!(world.desk.end_preservations(until).unwrap(), 1);
+    assert!(!binds(&world));
+    let mut demand = world.demand();
+    let (basis, issuer) = ("an act".to_owned(), "a court".to_owned());
+    let order = NonDisclosureOrder { basis, issuer, until: Some(until), review: NOW };
+    demand.secrecy = Some(SecrecyStated::Order(order));
+    let case = world.receive(demand);
+    world.done(Who::Clerk, Command::Withdraw { case, why: "a slip".into() });
+    assert!(binds(&world), "secret");
+    assert!(!world.desk.binds(ACCOUNT, until));
+}

@@ -299,6 +299,101 @@ fn a_preserved_letter_is_produced_though_its_owner_deleted_it() {
     assert!(files.contains_key("data/eml/000003.eml"));
 }
 
+/// The letters of October preserved; then their owner folds all, deletes one, and re-keys.
+fn preserved_then_rekeyed(custody: Custody) -> (World, CaseId) {
+    let mut world = World::new();
+    letters(&mut world);
+    let case = world.decided();
+    let until = Timestamp(world.now.0 + 60 * DAY);
+    world.done(Who::Clerk, Command::Preserve { case, until: Some(until) });
+    for row in 2..=5 {
+        world.fold(Row(row));
+    }
+    let batch = store::Batch::new(ACCOUNT)
+        .delete(RecordKind::Message, Row(1003))
+        .delete(RecordKind::LetterBody, Row(3));
+    world.store.append().commit_blocking(batch).unwrap();
+    world.rekey(custody);
+    (world, case)
+}
+
+#[test]
+fn what_was_preserved_is_produced_though_its_owner_rekeyed_the_account_since() {
+    for custody in [Custody::Trustee, Custody::Sealed] {
+        let (mut world, case) = preserved_then_rekeyed(custody);
+        let key = world.logged(case);
+        let files = produce(&mut world, case, key);
+        let letters = files.keys().filter(|name| name.starts_with("data/eml/")).count();
+        assert_eq!(letters, 3, "{custody:?} {:?}", files.keys());
+    }
+}
+
+#[test]
+fn an_order_signed_before_a_rekey_is_carried_out_on_what_was_preserved() {
+    let mut world = World::new();
+    letters(&mut world);
+    let case = world.decided();
+    let until = Timestamp(world.now.0 + 60 * DAY);
+    world.done(Who::Clerk, Command::Preserve { case, until: Some(until) });
+    let key = world.logged(case);
+    for row in 2..=5 {
+        world.fold(Row(row));
+    }
+    world.rekey(Custody::Sealed);
+    let files = produce(&mut world, case, key);
+    assert!(files.contains_key("data/eml/000003.eml"));
+}
+
+#[test]
+fn of_an_account_gone_to_sealed_nothing_is_produced_but_what_was_preserved() {
+    let (mut world, case) = preserved_then_rekeyed(Custody::Sealed);
+    let inside = Timestamp(begins(MONTH).0 + 5 * DAY);
+    let late = world.arrive(inside, &letter("bob@us.example", "late", SECRET));
+    world.fold(late);
+    let key = world.logged(case);
+    let files = produce(&mut world, case, key);
+    let letters = files.keys().filter(|name| name.starts_with("data/eml/")).count();
+    assert_eq!(letters, 3);
+}
+
+#[test]
+fn without_a_preservation_an_account_gone_to_sealed_is_opened_by_no_order() {
+    let mut world = World::new();
+    letters(&mut world);
+    let case = world.decided();
+    for row in 2..=5 {
+        world.fold(Row(row));
+    }
+    world.rekey(Custody::Sealed);
+    let key = RecipientKey::generate(world.chance.as_ref()).unwrap();
+    let prepare = Command::Prepare { case, recipient: key.public(), valid_seconds: DAY };
+    let refused = world.ask(Who::Counsel, prepare).unwrap_err();
+    assert!(matches!(refused, DeskError::NoEscrow), "{refused}");
+}
+
+#[test]
+fn escrows_of_another_identity_are_in_no_preservations_order() {
+    let (mut world, case) = preserved_then_rekeyed(Custody::Sealed);
+    let (kind, row) = (RecordKind::Manifest, custody::user::MANIFEST_ROW);
+    let (hold, preserve) = (store::HoldId(case.0), world.store.preserve());
+    let kept = preserve.read(hold, ACCOUNT, kind, row).unwrap().unwrap();
+    // The manifest kept is none that the owner signed, or one that lists no escrow.
+    preserve.release_blocking(hold).unwrap();
+    let live = world.store.read().get(ACCOUNT, kind, row).unwrap().unwrap();
+    let mut altered = kept.to_vec();
+    altered[60] ^= 1;
+    for octets in [altered, live.to_vec()] {
+        let put = |octets: Vec<u8>| store::Batch::new(ACCOUNT).put(kind, row, octets);
+        world.store.append().commit_blocking(put(octets)).unwrap();
+        preserve.hold_blocking(hold, ACCOUNT, vec![(kind, row)]).unwrap();
+        world.store.append().commit_blocking(put(live.to_vec())).unwrap();
+        let key = RecipientKey::generate(world.chance.as_ref()).unwrap();
+        let prepare = Command::Prepare { case, recipient: key.public(), valid_seconds: DAY };
+        assert!(world.ask(Who::Counsel, prepare).is_err());
+        preserve.release_blocking(hold).unwrap();
+    }
+}
+
 #[test]
 fn a_letter_in_two_forms_is_produced_once() {
     let mut world = World::new();

@@ -8,7 +8,7 @@ use bailiwick_desk::{
 };
 use custody::cell::CellKeys;
 use custody::holder::{HolderSide, examine_guard, examine_trustee};
-use custody::user::{Attempt, CreateAccount, Locked, Record, create};
+use custody::user::{Attempt, Changes, CreateAccount, Locked, Record, Target, Unlocked, create};
 use custody::{
     Approval, LeafOpening, LeafReceipt, LogTrust, OrderRecord, Pin, PinOf, Place, RecipientKey,
     TrustPolicy,
@@ -389,6 +389,62 @@ impl World {
         );
         self.store.append().commit_blocking(batch).unwrap();
         row
+    }
+
+    fn unlocked(&self) -> Unlocked {
+        let records = self.records.iter().map(|record| (record.kind, &record.bytes));
+        let attempt = Attempt {
+            secret: &self.recovery,
+            scope: SlotScope::SUDO,
+            from: None,
+            passwords: false,
+            pepper: None,
+            now: self.now,
+            remembered: 0,
+        };
+        Locked::from_records(ACCOUNT, records).unwrap().unlock(&attempt).unwrap()
+    }
+
+    fn change_keystore(&mut self, changes: Changes) {
+        let mut batch = Batch::new(ACCOUNT);
+        for (kind, row) in changes.delete {
+            batch = batch.delete(kind, row);
+            self.records.retain(|old| (old.kind, old.row) != (kind, row));
+        }
+        for new in changes.put {
+            batch = batch.put(new.kind, new.row, new.bytes.clone());
+            self.records.retain(|old| (old.kind, old.row) != (new.kind, new.row));
+            self.records.push(new);
+        }
+        let rows = self.cell_keys.rows().unwrap();
+        let batch = pinned(batch, &self.records, &rows, self.chance.as_ref());
+        self.store.append().commit_blocking(batch).unwrap();
+    }
+
+    /// The owner re-keys the account, into that custody; every letter was folded.
+    pub(crate) fn rekey(&mut self, custody: Custody) {
+        let (a, b) = ((2, named(&self.trustees)), (2, named(&self.guards)));
+        let policy = (custody != Custody::Sealed)
+            .then(|| EscrowPolicy::new(self.cell, custody, a, b).unwrap());
+        let target = Target { cell: self.cell, custody, escrow: policy.as_ref() };
+        let mut unlocked = self.unlocked();
+        let changes = unlocked.begin_rekey(&target, self.now, self.chance.as_ref()).unwrap();
+        self.change_keystore(changes);
+        let keys = self.unlocked().into_keys();
+        let mut batch = Batch::new(ACCOUNT);
+        for found in self.store.read().scan(ACCOUNT, RecordKind::Message, Row(0)) {
+            let (row, sealed) = found.unwrap();
+            let old = seal::row::header(&sealed).unwrap();
+            let next = vocab::EpochVersion(old.version.0 + 1);
+            let of = |version| RowKeys::of_epoch(keys.epoch(old.epoch, version).unwrap()).unwrap();
+            let (kind, chance) = (RecordKind::Message, self.chance.as_ref());
+            let (modseq, plain) = of(old.version).open(kind, row, &sealed).unwrap();
+            batch = batch.put(kind, row, of(next).seal(kind, row, modseq, &plain, chance).unwrap());
+        }
+        self.store.append().commit_blocking(batch).unwrap();
+        let changes = self.unlocked().finish_rekey(self.now).unwrap();
+        self.change_keystore(changes);
+        self.custody = custody;
     }
 
     /// The owner logs in, and the letter becomes a message row.

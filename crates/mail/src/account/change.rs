@@ -9,6 +9,7 @@ use std::sync::Arc;
 use seal::blob::{self, BlobKey};
 use vocab::{LetterId, RecordKind};
 
+use super::expunged::{PutBack, take_out};
 use super::rows::{Change, Writer};
 use super::{Account, ChangeError, OWN_ROWS};
 use crate::letter::Parsed;
@@ -164,6 +165,9 @@ impl Account {
         let keywords = self.state_mut()?.keywords.numbers(&set.keywords)?;
         let parts = draft.row;
         let received = received.unwrap_or(now.0);
+        let links = [parts.parsed.links.as_slice()].into_iter();
+        let thread = self.state_mut()?.threads.place(modseq, links).first().copied();
+        let thread = thread.unwrap_or(modseq);
         let row = MessageRow {
             mailbox: mailbox.row,
             uid,
@@ -178,28 +182,20 @@ impl Account {
             view: &parts.parsed.view,
             verdicts: "",
             sent: parts.parsed.sent,
+            thread,
+            links: &parts.parsed.links,
+            saved: now.0,
         };
         let mut change = self.change()?;
         change.put_blob(RecordKind::LetterBody, parts.letter_row, draft.body);
         change.add_message(modseq, epoch, &row)?;
         change.put_mailbox(&mailbox, modseq)?;
         change.commit(writer).await?;
-        let message = Message {
-            row: modseq,
-            uid,
-            modseq,
-            epoch,
-            size: parts.size,
-            flags: set.flags,
-            keywords,
-            received,
-            sent: parts.parsed.sent,
-            letter_row: parts.letter_row,
-            envelope: parts.parsed.envelope.into(),
-        };
+        let message = Message::of_row(&row, (modseq, modseq, epoch), keywords);
         let uid_validity = mailbox.uid_validity;
         self.apply(modseq, |state| {
             state.bodies.insert(parts.letter_row, 1);
+            state.threads.note(thread, &parts.parsed.links);
             if let Some(target) = state.mailboxes.get_mut(&mailbox.row) {
                 target.uid_next = mailbox.uid_next;
                 target.highest_modseq = modseq;
@@ -375,6 +371,7 @@ impl Account {
             change.make_room();
         }
         let mut added = Vec::with_capacity(sources.len());
+        let saved = self.clock.now().0;
         for source in &sources {
             modseq += 1;
             let uid = shell_to.uid_next;
@@ -382,13 +379,12 @@ impl Account {
             let opened = self.open_message(source.row)?;
             let mut row: MessageRow<'_> =
                 minicbor::decode(&opened.plain).map_err(|_| ChangeError::Failed)?;
-            row.mailbox = shell_to.row;
-            row.uid = uid;
+            (row.mailbox, row.uid, row.saved) = (shell_to.row, uid, saved);
             change.add_message(modseq, source.epoch, &row)?;
             if r#move {
                 change.delete(RecordKind::Message, source.row)?;
             }
-            added.push(Message { row: modseq, uid, modseq, ..source.clone() });
+            added.push(Message { row: modseq, uid, modseq, saved, ..source.clone() });
         }
         shell_to.highest_modseq = modseq;
         change.put_mailbox(&shell_to, modseq)?;
@@ -418,8 +414,8 @@ impl Account {
         })
     }
 
-    /// Removes for good the messages that bear `\Deleted`: all, or those among `uids`.
-    /// Gives the UIDs that are gone.
+    /// Expunges the messages that bear `\Deleted`: all, or those among `uids`. For some days they
+    /// can be put back ([`Account::undelete`]). Gives the UIDs that are gone.
     ///
     /// # Errors
     /// What a commit can meet; what was removed before it is gone.
@@ -431,95 +427,27 @@ impl Account {
         let account = Arc::clone(self);
         super::to_its_end(async move {
             let mut writer = account.writing.lock().await;
-            let doomed: Vec<Message> = {
+            let (doomed, is_drafts): (Vec<Message>, _) = {
                 let state = account.state()?;
                 let held = state.mailbox(mailbox).ok_or(ChangeError::NoMailbox)?;
+                let is_drafts = held.special == Some(SpecialUse::Drafts);
                 let named = |uid| uids.as_ref().is_none_or(|uids| uids.binary_search(&uid).is_ok());
                 let all = held.messages.iter();
-                all.filter(|message| message.flags.has(Flags::DELETED) && named(message.uid))
-                    .cloned()
-                    .collect()
+                let doomed = |it: &&Message| it.flags.has(Flags::DELETED) && named(it.uid);
+                (all.filter(doomed).cloned().collect(), is_drafts)
             };
-            for some in doomed.chunks(ROWS_PER_COMMIT) {
-                account.remove_some(&mut writer, mailbox, some).await?;
-            }
+            let put_back = if is_drafts { PutBack::Never } else { PutBack::UnlessFull };
+            account.expunge_all(&mut writer, mailbox, &doomed, put_back).await?;
             Ok(doomed.iter().map(|message| message.uid).collect())
         })
         .await
     }
-
-    pub(super) async fn remove_some(
-        &self,
-        writer: &mut Writer,
-        mailbox: u64,
-        doomed: &[Message],
-    ) -> Result<(), ChangeError> {
-        let mut change = self.change()?;
-        change.make_room();
-        let (mut shell, modseq) = {
-            let state = self.state()?;
-            let held = state.mailbox(mailbox).ok_or(ChangeError::NoMailbox)?;
-            change.delete_messages(&state.bodies, doomed)?;
-            (shell(held), state.modseq + 1)
-        };
-        shell.highest_modseq = modseq;
-        change.put_mailbox(&shell, modseq)?;
-        change.commit(writer).await?;
-        self.apply(modseq, |state| {
-            forget_bodies(&mut state.bodies, doomed);
-            if let Some(held) = state.mailboxes.get_mut(&mailbox) {
-                held.highest_modseq = modseq;
-                take_out(held, doomed);
-            }
-        })
-    }
-}
-
-impl Change<'_> {
-    /// Deletes message rows, and each body whose last message is among them.
-    fn delete_messages(
-        &mut self,
-        bodies: &std::collections::HashMap<u64, u32>,
-        doomed: &[Message],
-    ) -> Result<(), ChangeError> {
-        let mut left = std::collections::HashMap::new();
-        for message in doomed {
-            self.delete(RecordKind::Message, message.row)?;
-            let shared = bodies.get(&message.letter_row).copied().unwrap_or(1);
-            let left = left.entry(message.letter_row).or_insert(shared);
-            *left -= u32::from(*left > 0);
-            if *left == 0 {
-                self.delete_blob(RecordKind::LetterBody, message.letter_row);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What [`Change::delete_messages`] did, in memory.
-fn forget_bodies(bodies: &mut std::collections::HashMap<u64, u32>, gone: &[Message]) {
-    for message in gone {
-        if let Some(shared) = bodies.get_mut(&message.letter_row) {
-            *shared -= u32::from(*shared > 0);
-            if *shared == 0 {
-                bodies.remove(&message.letter_row);
-            }
-        }
-    }
-}
-
-/// Takes messages, ascending by UID, out of a mailbox.
-fn take_out(mailbox: &mut Mailbox, gone: &[Message]) {
-    mailbox
-        .messages
-        .retain(|held| gone.binary_search_by_key(&held.uid, |message| message.uid).is_err());
-    mailbox.expunges += 1;
 }
 
 /// A mailbox without its messages, to be written as a row.
 pub(super) fn shell(mailbox: &Mailbox) -> Mailbox {
     let Mailbox { row, uid_validity, uid_next, highest_modseq, special, .. } = *mailbox;
-    let Mailbox { subscribed, exists, recent_from, expunges, .. } = *mailbox;
+    let Mailbox { subscribed, exists, recent_from, keep_days, expunges, .. } = *mailbox;
     let (name, messages) = (mailbox.name.clone(), Vec::new());
     Mailbox {
         row,
@@ -531,6 +459,7 @@ pub(super) fn shell(mailbox: &Mailbox) -> Mailbox {
         subscribed,
         exists,
         recent_from,
+        keep_days,
         expunges,
         messages,
     }
@@ -541,6 +470,6 @@ pub(super) fn next_uid(uid: u32) -> Result<u32, ChangeError> {
     uid.checked_add(1).filter(|next| *next < u32::MAX - 1).ok_or(ChangeError::Limit)
 }
 
-fn has_room(mailbox: &Mailbox, more: usize) -> Result<(), ChangeError> {
+pub(super) fn has_room(mailbox: &Mailbox, more: usize) -> Result<(), ChangeError> {
     if mailbox.messages.len() + more > MESSAGES_MAX { Err(ChangeError::Limit) } else { Ok(()) }
 }

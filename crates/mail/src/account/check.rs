@@ -13,6 +13,7 @@ use vocab::{RecordKind, Row};
 
 use super::load::{Loaded, load};
 use super::{Account, ChangeError, OpenError};
+use crate::mailbox::State;
 
 /// What was found of an account.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -120,7 +121,7 @@ impl Account {
         add(count(loaded.unreadable), Finding::Unreadable);
         let unread = messages().filter(|message| !self.has_body(message.row, message.size));
         add(count(unread.count()), Finding::Bodies);
-        let (heads, ownerless) = self.unclaimed(&loaded.state.bodies)?;
+        let (heads, ownerless) = self.unclaimed(&loaded.state)?;
         add(ownerless, Finding::Ownerless);
         let arrivals = self.arrivals()?;
         let folded = loaded.state.folded;
@@ -133,7 +134,8 @@ impl Account {
         if is_behind || (folded > 0 && differs) {
             findings.push(Finding::Chain);
         }
-        if loaded.kept.is_none() {
+        let today = super::expunged::day(self.clock.now());
+        if loaded.kept.is_none() || loaded.state.window.has_early_husk(today) {
             findings.push(Finding::Anchor);
         }
         Ok(Checked {
@@ -152,10 +154,7 @@ impl Account {
     }
 
     /// The letters that wait, by row; and how many bodies are neither theirs nor a message's.
-    fn unclaimed(
-        &self,
-        bodies: &std::collections::HashMap<u64, u32>,
-    ) -> Result<(Vec<u64>, u64), OpenError> {
+    fn unclaimed(&self, state: &State) -> Result<(Vec<u64>, u64), OpenError> {
         // What the disk has lost is found missing by whatever needs it.
         let rows = |kind| {
             self.read.scan(self.id, kind, Row(0)).filter_map(|found| match found {
@@ -168,7 +167,9 @@ impl Account {
         let mut ownerless = 0;
         for row in rows(RecordKind::LetterBody) {
             let row = row?;
-            let is_owned = bodies.contains_key(&row) || heads.binary_search(&row).is_ok();
+            let is_owned = state.bodies.contains_key(&row)
+                || state.window.names(row) > 0
+                || heads.binary_search(&row).is_ok();
             ownerless += u64::from(!is_owned);
         }
         Ok((heads, ownerless))

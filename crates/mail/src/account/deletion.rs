@@ -18,8 +18,9 @@ const ROWS_PER_COMMIT: usize = 1000;
 const PAUSE: Duration = Duration::from_millis(20);
 const LOOKS_MAX: usize = 250;
 /// What opens an account, and what the cell says of that.
-const KEYS: [RecordKind; 6] = [
+const KEYS: [RecordKind; 7] = [
     RecordKind::Slot,
+    RecordKind::SessionGrant,
     RecordKind::Manifest,
     RecordKind::EpochBox,
     RecordKind::Escrow,
@@ -36,8 +37,10 @@ impl Door {
     pub async fn delete(&self, account: AccountId) -> Result<(), KeystoreError> {
         let keystores = &self.options.keystores;
         {
+            // A letter that is being committed is there before, or finds that there are no keys.
             let _changing = keystores.changing.lock().await;
-            keystores.delete(account, &KEYS, usize::MAX).await?;
+            let _arriving = keystores.arriving.write().await;
+            keystores.delete(account, KEYS.to_vec(), usize::MAX).await?;
         }
         // After the keystore: whoever gets a pass now finds that there is none.
         self.passes.keep(account, |_| false);
@@ -47,21 +50,21 @@ impl Door {
             }
             tokio::time::sleep(PAUSE).await;
         }
-        keystores.delete(account, RecordKind::ALL, ROWS_PER_COMMIT).await
+        keystores.delete(account, RecordKind::ALL.to_vec(), ROWS_PER_COMMIT).await
     }
 }
 
 impl Keystores {
     /// Deletes every row of these kinds, so many in one commit.
-    async fn delete(
+    pub(super) async fn delete(
         &self,
         account: AccountId,
-        kinds: &'static [RecordKind],
+        kinds: Vec<RecordKind>,
         rows_per_commit: usize,
     ) -> Result<(), KeystoreError> {
         let read = self.read.clone();
         // As long as everything the account has takes to be read.
-        let rows = tokio::task::spawn_blocking(move || rows(&read, account, kinds)).await;
+        let rows = tokio::task::spawn_blocking(move || rows(&read, account, &kinds)).await;
         let rows = rows.map_err(|_| KeystoreError::Failed)??;
         for some in rows.chunks(rows_per_commit) {
             let delete = |batch: Batch, (kind, row): &(RecordKind, Row)| batch.delete(*kind, *row);

@@ -1,6 +1,6 @@
 //! Folding: what arrived while the account was locked becomes messages of INBOX.
 //!
-//! Heads are examined in batches, each on all cores at once, while the batch before is being
+//! Heads are examined in batches, each on all cores at once, while batches before are being
 //! committed; the chain is followed and UIDs are given in the order of arrival. One signature
 //! vouches for a batch whose letters follow one another. If power fails before a commit, its
 //! heads are still there and are folded at the next unlock; after it, they are gone and their
@@ -10,10 +10,8 @@
 //! the one that arrived; a head that fails stays where it is and is counted.
 //! Refs: specs/bw1.md §7; docs/life-of-a-letter.md.
 
-use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::thread::available_parallelism;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,24 +19,23 @@ use seal::blob::PREFIX_BYTES;
 use seal::letter::{Chain, HeadOpener, LetterHeader, OpenedHead, Stated};
 use seal::sign::VerifyingKey;
 use store::ReadError;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use vocab::{Digest, RecordKind, Row};
 
 use super::keys::Keys;
 use super::rows::{Change, Writer};
 use super::{Account, ChangeError, OpenError};
+use crate::cores;
 use crate::letter::{Head, Parsed};
 use crate::mailbox::{Flags, Message, MessageRow, Name, SpecialUse, encode};
 
 /// How many letters one commit folds.
 const LETTERS_PER_COMMIT: usize = 2000;
-/// How many octets of heads a batch may have; the one that passes it is the batch's last. Two
-/// batches are in memory at once.
-const BATCH_OCTETS: usize = 16 << 20;
+/// How many octets of heads a batch may have; the one that passes it is the batch's last. Three
+/// batches are in memory at once: one under examination, one that waits, one being written.
+const BATCH_OCTETS: usize = 10 << 20;
 /// How long arrivals wait on a full disk before they are tried again.
 const FULL_DISK: Duration = Duration::from_secs(60);
-/// How many threads examine one account's heads, whatever the host has: others log in too.
-const THREADS_MAX: usize = 8;
 
 /// A head as it is stored, and its row.
 type Found = (u64, Bytes);
@@ -206,44 +203,47 @@ impl Account {
         following: &mut Following,
     ) -> Result<(), ChangeError> {
         let keys = self.keys()?;
-        let mut heads = self.heads(&keys, Some(0)).await?;
-        loop {
-            let (arrivals, go_on) = following.follow(heads.examined, &keys.ingest);
-            let next = heads.next.filter(|_| go_on);
-            // The next heads first: their threads are at work when the commit is made ready.
-            let (more, folded) =
-                tokio::join!(biased; self.heads(&keys, next), self.fold_some(writer, arrivals));
-            folded?;
-            heads = more?;
-            if next.is_none() {
+        let (sender, mut ready) = mpsc::channel(1);
+        tokio::spawn(Arc::clone(self).examine_all(Arc::clone(&keys), sender));
+        while let Some(heads) = ready.recv().await {
+            let Heads { examined, next } = heads?;
+            let (arrivals, go_on) = following.follow(examined, &keys.ingest);
+            self.fold_some(writer, arrivals).await?;
+            if next.is_none() || !go_on {
                 return Ok(());
+            }
+        }
+        // Whoever examined them is gone before the last.
+        Err(ChangeError::Failed)
+    }
+
+    /// Examines heads ahead of who folds them, until there are no more, or nobody takes them.
+    async fn examine_all(
+        self: Arc<Self>,
+        keys: Arc<Keys>,
+        ready: mpsc::Sender<Result<Heads, ChangeError>>,
+    ) {
+        let mut from = Some(0);
+        while let Some(row) = from {
+            let (account, keys) = (Arc::clone(&self), Arc::clone(&keys));
+            let heads = tokio::task::spawn_blocking(move || account.heads(&keys, row));
+            let heads = heads.await.unwrap_or(Err(ChangeError::Failed));
+            from = heads.as_ref().ok().and_then(|heads| heads.next);
+            if ready.send(heads).await.is_err() {
+                return;
             }
         }
     }
 
-    /// The heads from a row on, as many as one commit folds; none from no row.
-    async fn heads(
-        self: &Arc<Self>,
-        keys: &Arc<Keys>,
-        from: Option<u64>,
-    ) -> Result<Heads, ChangeError> {
-        let Some(from) = from else { return Ok(Heads { examined: Vec::new(), next: None }) };
-        let account = Arc::clone(self);
-        let found = tokio::task::spawn_blocking(move || account.found(from));
-        let (found, lost, next) = found.await.map_err(|_| ChangeError::Failed)??;
-        let threads = available_parallelism().map_or(1, NonZero::get).min(THREADS_MAX);
-        let mut examined = Vec::with_capacity(found.len());
-        let parts: Vec<_> = shared_out(found, threads)
-            .into_iter()
-            .map(|part| {
-                let (account, keys) = (Arc::clone(self), Arc::clone(keys));
-                tokio::task::spawn_blocking(move || account.examine(&keys, part))
-            })
-            .collect();
-        for part in parts {
-            let part: Vec<_> = part.await.map_err(|_| ChangeError::Failed)?;
-            examined.extend(part);
-        }
+    /// The heads from a row on, as many as one commit folds, examined on several cores.
+    fn heads(&self, keys: &Keys, from: u64) -> Result<Heads, ChangeError> {
+        let (found, lost, next) = self.found(from)?;
+        let parts: Vec<_> = found.chunks(found.len().div_ceil(cores::threads()).max(1)).collect();
+        let examined = cores::share(parts.len(), |part| {
+            parts.get(part).map(|part| self.examine(keys, part)).unwrap_or_default()
+        });
+        let mut examined: Vec<_> =
+            examined.ok_or(ChangeError::Failed)?.into_iter().flatten().collect();
         examined.extend((0..lost).map(|_| Err(Left::Altered)));
         Ok(Heads { examined, next })
     }
@@ -271,9 +271,9 @@ impl Account {
     }
 
     /// Everything about heads but where they stand in the chain.
-    fn examine(&self, keys: &Keys, part: Vec<Found>) -> Vec<Result<Examined, Left>> {
+    fn examine(&self, keys: &Keys, part: &[Found]) -> Vec<Result<Examined, Left>> {
         let mut opener: Option<HeadOpener<'_>> = None;
-        part.into_iter().map(|found| self.examine_one(keys, &mut opener, &found)).collect()
+        part.iter().map(|found| self.examine_one(keys, &mut opener, found)).collect()
     }
 
     fn examine_one<'a>(
@@ -329,14 +329,20 @@ impl Account {
         let mut targets = if inbox.row == junk.row { vec![inbox] } else { vec![inbox, junk] };
         let mut change = self.change()?;
         let mut added = Vec::with_capacity(arrivals.len());
-        for arrival in &arrivals {
+        let links = arrivals.iter().map(|arrival| arrival.head.parsed.links.as_slice());
+        let threads = self.state_mut()?.threads.place(modseq + 1, links);
+        let saved = self.clock.now().0;
+        for (arrival, thread) in arrivals.iter().zip(threads) {
             modseq += 1;
             let at = usize::from(arrival.head.junk && targets.len() > 1);
             let target = targets.get_mut(at).ok_or(ChangeError::Failed)?;
             let uid = target.uid_next;
             target.uid_next = super::change::next_uid(uid)?;
             target.highest_modseq = modseq;
-            added.push((target.row, change.add_arrival(arrival, target.row, uid, modseq)?));
+            added.push((
+                target.row,
+                change.add_arrival(arrival, target.row, uid, modseq, (thread, saved))?,
+            ));
         }
         for target in &targets {
             change.put_mailbox(target, modseq)?;
@@ -354,8 +360,9 @@ impl Account {
                     held.highest_modseq = target.highest_modseq;
                 }
             }
-            for (row, message) in added {
+            for ((row, message), arrival) in added.into_iter().zip(&arrivals) {
                 state.bodies.insert(message.letter_row, 1);
+                state.threads.note(message.thread, &arrival.head.parsed.links);
                 if let Some(held) = state.mailboxes.get_mut(&row) {
                     held.messages.push(message);
                 }
@@ -372,11 +379,12 @@ impl Change<'_> {
         mailbox: u64,
         uid: u32,
         modseq: u64,
+        (thread, saved): (u64, u64),
     ) -> Result<Message, ChangeError> {
         let Arrival { row, opened, head, .. } = arrival;
         let epoch = opened.header.epoch.0;
         let size = u32::try_from(head.length).map_err(|_| ChangeError::TooLarge)?;
-        let Parsed { view, envelope, sent } = &head.parsed;
+        let Parsed { view, envelope, sent, links } = &head.parsed;
         let message_row = MessageRow {
             mailbox,
             uid,
@@ -391,6 +399,9 @@ impl Change<'_> {
             view,
             verdicts: &head.verdicts,
             sent: *sent,
+            thread,
+            links,
+            saved,
         };
         self.add_message(modseq, epoch, &message_row)?;
         self.delete_blob(RecordKind::LetterHead, *row);
@@ -406,21 +417,11 @@ impl Change<'_> {
             sent: *sent,
             letter_row: *row,
             envelope: envelope.as_slice().into(),
+            letter: opened.header.letter.0,
+            thread,
+            saved,
         })
     }
-}
-
-/// `all` in at most `parts` parts, in order, none more than one longer than another.
-fn shared_out<T>(mut all: Vec<T>, parts: usize) -> Vec<Vec<T>> {
-    let mut shared = Vec::with_capacity(parts);
-    for left in (1..=parts).rev() {
-        let rest = all.split_off(all.len().div_ceil(left));
-        if !all.is_empty() {
-            shared.push(all);
-        }
-        all = rest;
-    }
-    shared
 }
 
 /// Folds when something was written and there is any letter. It holds the account for nothing
@@ -440,24 +441,6 @@ async fn keep_folding(
         if is_any() {
             let Some(account) = account.upgrade() else { return };
             account.fold_or_say().await;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parts_together_are_the_whole_in_its_order() {
-        for parts in 1..=THREADS_MAX {
-            for length in 0..50 {
-                let shared = shared_out((0..length).collect(), parts);
-                let lengths = || shared.iter().map(Vec::len);
-                assert_eq!(shared.len(), parts.min(length));
-                assert!(lengths().max() <= lengths().min().map(|least| least + 1));
-                assert_eq!(shared.concat(), (0..length).collect::<Vec<_>>());
-            }
         }
     }
 }

@@ -150,8 +150,8 @@ impl Account {
         index_all(&Arc::downgrade(self), &self.indexing.permits).await
     }
 
-    /// Whether nobody but who works on the index holds the account.
-    fn is_left(self: &Arc<Self>) -> bool {
+    /// Whether nobody but who asks, working in the background, holds the account.
+    pub(super) fn is_left(self: &Arc<Self>) -> bool {
         Arc::strong_count(self) == 1
     }
 

@@ -7,12 +7,16 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use custody::user::AccountKeys;
+use custody::user::{AccountKeys, MANIFEST_ROW};
 use seal::Entropy;
 use seal::epoch::EpochKeys;
+use seal::mac::sha256;
 use seal::row::RowKeys;
 use seal::sign::VerifyingKey;
-use vocab::{AccountId, Epoch, EpochVersion, ModSeq, RecordKind, Row, Timestamp};
+use store::Read;
+use vocab::{AccountId, Digest, Epoch, EpochVersion, ModSeq, RecordKind, Row, Timestamp};
+
+use super::OpenError;
 
 /// What opens an account: the session's keys, and the cell's key that signs arrivals.
 pub struct OpenKeys {
@@ -45,9 +49,35 @@ impl Keys {
         self.held.account()
     }
 
-    /// How many epochs are held; an account that was re-keyed has more.
-    pub(super) fn epochs(&self) -> usize {
-        self.rows.len()
+    /// Version and digest of the manifest that lists them.
+    pub(super) fn manifest(&self) -> (u64, Digest) {
+        self.held.manifest()
+    }
+
+    /// Refused unless they are those of the manifest that is stored; what that one is worth, who
+    /// unlocks says.
+    pub(super) fn is_stored(&self, read: &Read) -> Result<(), OpenError> {
+        let stored = read.get(self.account(), RecordKind::Manifest, MANIFEST_ROW);
+        let stored = stored.map_err(|_| OpenError::Failed)?;
+        let is_other = |stored: bytes::Bytes| sha256(&[&stored]) != self.manifest().1;
+        if stored.is_some_and(is_other) { Err(OpenError::Stale) } else { Ok(()) }
+    }
+
+    /// Whether a higher version stands beside this one, or there is none of that number.
+    pub(super) fn is_superseded(&self, (epoch, version): (Epoch, EpochVersion)) -> bool {
+        self.highest(epoch).is_none_or(|highest| version < highest.1)
+    }
+
+    /// Whether any version is superseded: the account was re-keyed and not everything is sealed
+    /// anew yet.
+    pub(super) fn has_superseded(&self) -> bool {
+        self.rows.keys().any(|place| self.is_superseded(*place))
+    }
+
+    fn highest(&self, epoch: Epoch) -> Option<(Epoch, EpochVersion)> {
+        let (lowest, highest) = (EpochVersion(0), EpochVersion(u32::MAX));
+        let mut versions = self.rows.range((epoch, lowest)..=(epoch, highest));
+        versions.next_back().map(|(place, _)| *place)
     }
 
     /// The epoch with which what is written now is sealed.
@@ -95,9 +125,7 @@ impl Keys {
         plain: &[u8],
         entropy: &dyn Entropy,
     ) -> Option<Vec<u8>> {
-        let lowest = (Epoch(epoch), EpochVersion(0));
-        let highest = (Epoch(epoch), EpochVersion(u32::MAX));
-        let (place, _) = self.rows.range(lowest..=highest).next_back()?;
-        self.row_keys(*place)?.seal(kind, Row(row), ModSeq(modseq), plain, entropy).ok()
+        let place = self.highest(Epoch(epoch))?;
+        self.row_keys(place)?.seal(kind, Row(row), ModSeq(modseq), plain, entropy).ok()
     }
 }

@@ -15,11 +15,14 @@ use custody::cell::CellKeys;
 use custody::user::{Changes, Locked, LockedError, MANIFEST_ROW, Record, epoch_row};
 use custody::{Pin, PinOf};
 use seal::Entropy;
+use seal::hseal::{PublicKey, SecretKey};
 use seal::mac::sha256;
 use seal::manifest::SignedManifest;
 use seal::row::RowKeys;
 use store::{Append, Batch, CommitError, Read, ReadError};
 use vocab::{AccountId, Digest, RecordKind, Row};
+
+use super::mark::{mark_row, standing};
 
 /// How often a keystore is read that changes while it is read.
 const READS_MAX: usize = 5;
@@ -39,6 +42,9 @@ pub enum KeystoreError {
     /// The records are not as the manifest says.
     #[error("the account's records are not those its manifest lists")]
     Altered(#[source] LockedError),
+    /// The account is on its way to another cell, or from one.
+    #[error("the account is moving to another cell, or from one")]
+    Moving,
     /// It changed since it was read; read it again.
     #[error("the account's keystore has changed meanwhile")]
     Changed,
@@ -88,6 +94,12 @@ pub struct KeystoresOptions<'a> {
 
 /// Every account's keystore. There must be only one in a cell.
 pub struct Keystores {
+    /// The cell's own rows are under it.
+    pub(super) cell: AccountId,
+    /// The cell's half of OPAQUE.
+    pub(super) opaque: seal::opaque::Server,
+    /// What is sealed to nobody is sealed to this.
+    pub(super) nobody: PublicKey,
     pub(super) rows: RowKeys,
     pub(super) append: Append,
     pub(super) read: Read,
@@ -97,6 +109,10 @@ pub struct Keystores {
     seen: Mutex<HashMap<AccountId, u64>>,
     /// One change at a time.
     pub(super) changing: tokio::sync::Mutex<()>,
+    /// Taken for writing while keys go that letters could be sealed to.
+    pub(super) arriving: tokio::sync::RwLock<()>,
+    /// Accounts with nothing left under the keys from before a re-key, as of a manifest.
+    pub(super) resealed: Mutex<HashMap<AccountId, Digest>>,
 }
 
 impl Keystores {
@@ -105,10 +121,25 @@ impl Keystores {
     /// # Errors
     /// [`KeystoreError::Failed`] if the cell's keys make no row keys, which they do.
     pub fn new(options: KeystoresOptions<'_>) -> Result<Arc<Self>, KeystoreError> {
+        let cell = options.keys.account();
+        let opaque = options.keys.opaque().map_err(|_| KeystoreError::Failed)?;
+        let nobody = SecretKey::generate(options.entropy.as_ref());
+        let nobody = nobody.map_err(|_| KeystoreError::Failed)?.public();
         let rows = options.keys.rows().map_err(|_| KeystoreError::Failed)?;
         let KeystoresOptions { append, read, entropy, .. } = options;
-        let (seen, changing) = (Mutex::default(), tokio::sync::Mutex::new(()));
-        Ok(Arc::new(Self { rows, append, read, entropy, seen, changing }))
+        Ok(Arc::new(Self {
+            cell,
+            opaque,
+            nobody,
+            rows,
+            append,
+            read,
+            entropy,
+            seen: Mutex::default(),
+            changing: tokio::sync::Mutex::default(),
+            arriving: tokio::sync::RwLock::default(),
+            resealed: Mutex::default(),
+        }))
     }
 
     /// The digest of the manifest that lies in the store, unchecked: to tell whether what was
@@ -125,8 +156,16 @@ impl Keystores {
     ///
     /// # Errors
     /// Every [`KeystoreError`] that [`KeystoreError::is_tampering`], which is also said in the
-    /// server's log, and [`KeystoreError::Failed`].
+    /// server's log, [`KeystoreError::Moving`] and [`KeystoreError::Failed`].
     pub fn locked(&self, account: AccountId) -> Result<Locked, KeystoreError> {
+        if self.is_moving(account)? {
+            return Err(KeystoreError::Moving);
+        }
+        self.locked_moving(account)
+    }
+
+    /// The same of an account that may be moving, for what ends that.
+    pub(super) fn locked_moving(&self, account: AccountId) -> Result<Locked, KeystoreError> {
         // Before the records: what is seen later may be newer than what is read here.
         let seen = self.seen(account);
         let mut reads = 1;
@@ -208,7 +247,7 @@ impl Keystores {
     ) -> Result<(), KeystoreError> {
         let _changing = self.changing.lock().await;
         let manifest = manifest_in(&records)?;
-        let batch = Batch::new(account).require_absent(RecordKind::Manifest, MANIFEST_ROW);
+        let batch = standing(account).require_absent(RecordKind::Manifest, MANIFEST_ROW);
         let changes = Changes { put: records, delete: Vec::new() };
         self.store(account, &manifest, filled(batch, changes)).await
     }
@@ -220,7 +259,18 @@ impl Keystores {
     /// what reading and a commit can meet.
     pub async fn commit(&self, account: AccountId, changes: Changes) -> Result<(), KeystoreError> {
         let _changing = self.changing.lock().await;
+        self.commit_held(account, changes, None).await
+    }
+
+    /// The same for whoever holds `changing`, with another row.
+    pub(super) async fn commit_held(
+        &self,
+        account: AccountId,
+        mut changes: Changes,
+        also: Option<Record>,
+    ) -> Result<(), KeystoreError> {
         let manifest = manifest_in(&changes.put)?;
+        changes.put.extend(also);
         let before = self.read.get(account, RecordKind::Manifest, MANIFEST_ROW)?;
         let before = before.ok_or(KeystoreError::Unpinned)?;
         if sha256(&[&before]) != self.pin(account)?.digest {
@@ -228,7 +278,10 @@ impl Keystores {
         }
         let before = SignedManifest::decode(&before).map_err(|_| KeystoreError::Exchanged)?;
         manifest.follows(&before).map_err(|_| KeystoreError::Changed)?;
-        self.store(account, &manifest, filled(Batch::new(account), changes)).await
+        // Only what ends its move changes an account that moves.
+        let ends = changes.delete.contains(&(RecordKind::Departure, mark_row(account)));
+        let batch = if ends { Batch::new(account) } else { standing(account) };
+        self.store(account, &manifest, filled(batch, changes)).await
     }
 
     async fn store(
@@ -239,12 +292,21 @@ impl Keystores {
     ) -> Result<(), KeystoreError> {
         let version = manifest.manifest().version;
         let pin = Pin { number: version, digest: manifest.digest() };
-        let sealed = pin.seal(PinOf::Keystore, account, &self.rows, self.entropy.as_ref());
-        let sealed = sealed.map_err(|_| KeystoreError::Failed)?;
-        let row = PinOf::Keystore.row(account);
-        self.append.commit(batch.put(RecordKind::AccountPin, row, sealed)).await?;
+        self.append.commit(self.put_pin(batch, account, pin)?).await?;
         self.see(account, version);
         Ok(())
+    }
+
+    /// Puts the cell's pin of a keystore into the batch that stores it.
+    pub(super) fn put_pin(
+        &self,
+        batch: Batch,
+        account: AccountId,
+        pin: Pin,
+    ) -> Result<Batch, KeystoreError> {
+        let sealed = pin.seal(PinOf::Keystore, account, &self.rows, self.entropy.as_ref());
+        let sealed = sealed.map_err(|_| KeystoreError::Failed)?;
+        Ok(batch.put(RecordKind::AccountPin, PinOf::Keystore.row(account), sealed))
     }
 
     /// Takes a version as seen: an older keystore is believed no more.

@@ -18,9 +18,14 @@ use seal::slot::{Scope, SlotKind};
 use vocab::AccountId;
 use zeroize::Zeroizing;
 
+use super::attempts::Attempts;
+use super::opaque::Entries;
 use super::passes::{Pass, Passes};
 use super::turns::Turns;
 use super::{Account, KeystoreError, Keystores, OpenError, OpenKeys, Registry};
+
+/// How often an account is opened whose keys change while it is opened.
+const OPENS_MAX: usize = 5;
 
 /// Why nobody was let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +42,9 @@ pub enum LoginError {
     /// Too many attempts at once, or no memory for one.
     #[error("too many logins at once")]
     Busy,
+    /// The account is on its way to another cell, or from one.
+    #[error("the account is moving to another cell, or from one")]
+    Moving,
     /// The account's records were altered.
     #[error("the account's records were tampered with")]
     Tampered,
@@ -62,13 +70,16 @@ impl From<OpenError> for LoginError {
     fn from(error: OpenError) -> Self {
         match error {
             OpenError::Tampered => Self::Tampered,
-            OpenError::Failed => Self::Failed,
+            OpenError::Stale | OpenError::Failed => Self::Failed,
         }
     }
 }
 
 impl From<KeystoreError> for LoginError {
     fn from(error: KeystoreError) -> Self {
+        if error == KeystoreError::Moving {
+            return Self::Moving;
+        }
         if error.is_tampering() { Self::Tampered } else { Self::Failed }
     }
 }
@@ -114,8 +125,10 @@ pub struct DoorOptions {
 pub struct Door {
     pub(super) registry: Registry,
     pub(super) options: DoorOptions,
-    turns: Turns,
+    pub(super) turns: Turns,
     pub(super) passes: Passes,
+    pub(super) attempts: Attempts,
+    pub(super) entries: Entries,
 }
 
 impl Door {
@@ -123,7 +136,8 @@ impl Door {
     #[must_use]
     pub fn new(registry: Registry, options: DoorOptions) -> Arc<Self> {
         let turns = Turns::new(options.parallel);
-        Arc::new(Self { registry, options, turns, passes: Passes::default() })
+        let (passes, attempts, entries) = Default::default();
+        Arc::new(Self { registry, options, turns, passes, attempts, entries })
     }
 
     /// The accounts that are open.
@@ -141,10 +155,22 @@ impl Door {
         shown: Shown<'_>,
     ) -> Result<(Arc<Account>, Pass), LoginError> {
         let unlocked = self.unlock(shown, Scope::IMAP).await?;
-        let unlocked = self.upkeep(unlocked).await?;
+        let unlocked = self.go_on_rekeying(unlocked).await;
+        let mut unlocked = self.upkeep(unlocked).await?;
         let pass = self.pass(&unlocked).await?;
-        let (id, digest) = (unlocked.account(), unlocked.locked().digest());
-        let account = self.open_unlocked(unlocked).await?;
+        let id = unlocked.account();
+        let mut tries = 1;
+        let (account, digest) = loop {
+            let digest = unlocked.locked().digest();
+            match self.open_unlocked(unlocked).await {
+                Err(OpenError::Stale) if tries < OPENS_MAX => {
+                    unlocked = self.unlock(shown, Scope::IMAP).await?;
+                    tries += 1;
+                }
+                opened => break (opened?, digest),
+            }
+        };
+        self.reseal_later(&account);
         if self.options.keystores.stored(id)? != digest {
             // Keys were renewed while it was being opened, and nobody told it.
             let keys = self.unlock(shown, Scope::IMAP).await?.into_keys();
@@ -206,6 +232,7 @@ impl Door {
         self.passes.keep(account, |slot| {
             unlocked.locked().slots().iter().any(|known| known.slot() == slot)
         });
+        self.passes.keep_generation(account, unlocked.locked().manifest().generation);
         let ingest = self.options.ingest;
         self.registry.renew(OpenKeys { keys: unlocked.into_keys(), ingest }).await;
         Ok(())
@@ -237,7 +264,7 @@ impl Door {
         tokio::task::spawn_blocking(unlock).await.map_err(|_| LoginError::Failed)?
     }
 
-    fn attempt<'a>(
+    pub(super) fn attempt<'a>(
         &'a self,
         secret: &'a str,
         scope: Scope,
@@ -262,6 +289,9 @@ impl Door {
         let (account, slot) = (unlocked.account(), unlocked.slot());
         let keystores = &self.options.keystores;
         let pass = self.passes.issue(account, slot);
+        if keystores.is_moving(account)? {
+            return Err(LoginError::Moving);
+        }
         if keystores.stored(account)? != unlocked.locked().digest() {
             let now = keystores.locked(account)?;
             if !now.slots().iter().any(|known| known.slot() == slot) {
@@ -269,7 +299,7 @@ impl Door {
             }
         }
         let now = self.registry.services().clock.now();
-        if let Err(error) = keystores.note_use(unlocked, now).await {
+        if let Err(error) = keystores.note_use(unlocked, slot, now).await {
             tracing::error!(%error, "an unlocker's last use was not noted");
         }
         Ok(pass)

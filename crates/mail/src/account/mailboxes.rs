@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use vocab::RecordKind;
 
-use super::change::{ROWS_PER_COMMIT, shell};
+use super::change::shell;
+use super::expunged::PutBack;
 use super::rows::{Change, Writer};
 use super::{Account, ChangeError};
 use crate::mailbox::{MAILBOXES_MAX, Mailbox, Name, SpecialUse, State, encode};
@@ -29,6 +30,15 @@ impl Account {
             account.commit_mailboxes(&mut writer, made, &[]).await
         })
         .await
+    }
+
+    /// Makes a mailbox if there is none of that name.
+    pub(super) async fn ensure(&self, writer: &mut Writer, name: &Name) -> Result<(), ChangeError> {
+        if self.state()?.named(name).is_some() {
+            return Ok(());
+        }
+        let made = self.new_mailboxes(&[(name.clone(), None)])?;
+        self.commit_mailboxes(writer, made, &[]).await
     }
 
     /// The mailboxes an account has from the start.
@@ -73,6 +83,7 @@ impl Account {
                     highest_modseq: modseq,
                     exists: true,
                     recent_from: 1,
+                    keep_days: 0,
                     expunges: 0,
                     messages: Vec::new(),
                 });
@@ -85,7 +96,7 @@ impl Account {
     }
 
     /// Writes mailboxes and forgets the rows in `gone`, with the account's counters.
-    async fn commit_mailboxes(
+    pub(super) async fn commit_mailboxes(
         &self,
         writer: &mut Writer,
         put: Vec<Mailbox>,
@@ -140,7 +151,7 @@ impl Account {
         change.put(RecordKind::AccountState, 0, 0, modseq, &encode(&row))
     }
 
-    /// Drops a mailbox and its messages for good.
+    /// Drops a mailbox and expunges its messages.
     ///
     /// # Errors
     /// [`ChangeError::Inbox`], [`ChangeError::HasChildren`], [`ChangeError::NoMailbox`], and
@@ -161,9 +172,7 @@ impl Account {
                 }
                 (held.row, held.messages.clone())
             };
-            for some in messages.chunks(ROWS_PER_COMMIT) {
-                account.remove_some(&mut writer, row, some).await?;
-            }
+            account.expunge_all(&mut writer, row, &messages, PutBack::UnlessFull).await?;
             let (mut left, modseq) = {
                 let state = account.state()?;
                 let held = state.mailbox(row).ok_or(ChangeError::NoMailbox)?;
@@ -171,6 +180,7 @@ impl Account {
             };
             left.exists = false;
             left.special = None;
+            left.keep_days = 0;
             // RFC 9051 §6.3.7: a subscription outlives its mailbox.
             let mut change = account.change()?;
             if left.subscribed {
@@ -294,6 +304,7 @@ fn subscription(
                 subscribed: true,
                 exists: false,
                 recent_from: 1,
+                keep_days: 0,
                 expunges: 0,
                 messages: Vec::new(),
             };

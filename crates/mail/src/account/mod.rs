@@ -8,10 +8,12 @@
 //! Refs: specs/bw1.md §7, §8; docs/life-of-a-letter.md.
 
 mod anchors;
+mod attempts;
 mod body;
 mod change;
 mod check;
 mod deletion;
+mod expunged;
 mod fold;
 mod index;
 mod keys;
@@ -19,9 +21,16 @@ mod keystore;
 mod load;
 mod login;
 mod mailboxes;
+mod mark;
+mod moving;
+mod opaque;
+mod parcel;
 mod passes;
 mod policies;
+mod rekey;
+mod retention;
 mod rows;
+mod sessions;
 mod turns;
 mod uses;
 
@@ -38,15 +47,23 @@ pub use anchors::Anchors;
 pub use body::{Content, ReadBodyError};
 pub use change::{Appended, Copied, Stored};
 pub use check::{Checked, Finding};
+pub use expunged::{ExpungedShown, Undelete};
 pub use keys::OpenKeys;
 pub use keystore::{KeystoreError, Keystores, KeystoresOptions};
 pub use load::OpenError;
 pub use login::{Door, DoorOptions, LoginError, Policy, Resolve, Shown};
+pub use mark::{Gone, Mark, Stage};
+pub use moving::MoveError;
+pub use opaque::{Entered, Knock};
+pub use parcel::{Parcel, ParcelError};
 pub use passes::Pass;
 pub use policies::{Policies, PoliciesError, PoliciesOptions};
+pub use rekey::{RekeyError, Resealing};
+pub use sessions::SESSIONS_MAX;
 
 use crate::mailbox::{Mailbox, MessageRow, State, TooManyKeywords, encode};
 use crate::runtime::Clock;
+pub(crate) use mark::standing;
 use rows::{Change, Writer};
 
 /// Rows of bodies that the owner put here have this bit; arrivals count up from 1 without it.
@@ -117,7 +134,12 @@ pub struct Account {
     /// Counts changes; sessions watch it.
     changes: watch::Sender<u64>,
     folding: Mutex<Option<tokio::task::AbortHandle>>,
+    upkeep: Mutex<Option<tokio::task::AbortHandle>>,
+    /// For how many days what is expunged can be put back.
+    undelete_days: u16,
     indexing: index::Indexing,
+    /// It is being sealed anew in the background.
+    resealing: rekey::Busy,
     /// Letters arrived that could not be folded: the disk is full.
     arrivals_wait: Arc<AtomicBool>,
     /// Room for messages between its sessions and its owner's programs.
@@ -126,10 +148,10 @@ pub struct Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        if let Ok(folding) = self.folding.get_mut()
-            && let Some(task) = folding.take()
-        {
-            task.abort();
+        for task in [&mut self.folding, &mut self.upkeep] {
+            if let Some(task) = task.get_mut().ok().and_then(Option::take) {
+                task.abort();
+            }
         }
     }
 }
@@ -153,11 +175,11 @@ impl Account {
         self.keys.read().map(|keys| Arc::clone(&keys)).map_err(|_| ChangeError::Failed)
     }
 
-    /// Takes newer keys, if the account was given epochs since it was opened.
+    /// Takes newer keys, if the account was given epochs, or lost some, since it was opened.
     fn renew(&self, keys: OpenKeys) -> bool {
         let keys = keys::Keys::new(keys);
         let Ok(mut held) = self.keys.write() else { return false };
-        let newer = keys.epochs() > held.epochs();
+        let newer = keys.manifest().0 > held.manifest().0;
         if newer {
             *held = Arc::new(keys);
         }
@@ -230,10 +252,14 @@ impl Account {
 
     /// A message's row, as it is sealed and opened.
     fn read_message(&self, row: u64) -> Result<(bytes::Bytes, keys::Opened), ChangeError> {
-        let sealed = self.read.get(self.id, RecordKind::Message, Row(row));
-        let sealed = sealed.ok().flatten().ok_or(ChangeError::Failed)?;
-        let opened = self.keys()?.open_row(RecordKind::Message, row, &sealed);
-        Ok((sealed, opened.ok_or(ChangeError::Failed)?))
+        let read = || -> Result<_, ChangeError> {
+            let sealed = self.read.get(self.id, RecordKind::Message, Row(row));
+            let sealed = sealed.ok().flatten().ok_or(ChangeError::Failed)?;
+            let opened = self.keys()?.open_row(RecordKind::Message, row, &sealed);
+            Ok((sealed, opened.ok_or(ChangeError::Failed)?))
+        };
+        // Between the two it may have been sealed anew, and the old keys gone.
+        read().or_else(|_| read())
     }
 }
 
@@ -275,6 +301,8 @@ pub struct Services {
     pub clock: Arc<dyn Clock>,
     /// The cell's pins of what accounts wrote last.
     pub anchors: Arc<Anchors>,
+    /// For how many days what an owner expunges can be put back; 0 for none.
+    pub undelete_days: u16,
 }
 
 /// The accounts that are open in this process.

@@ -5,43 +5,92 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
+use custody::user::SessionId;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 use vocab::{AccountId, SlotId};
 
-/// Ends with its unlocker.
+/// Ends with its unlocker, and with its session's time.
 #[derive(Clone)]
-pub struct Pass(watch::Receiver<()>);
+pub struct Pass {
+    goes_on: watch::Receiver<()>,
+    until: Option<Instant>,
+}
 
 impl Pass {
-    /// Resolves when the unlocker is taken away. May be dropped and asked again.
+    /// Resolves when the unlocker is taken away, or the time is over. May be dropped and asked
+    /// again.
     pub async fn ended(&mut self) {
         // Nothing is ever sent: the sender goes.
-        while self.0.changed().await.is_ok() {}
+        let gone = async { while self.goes_on.changed().await.is_ok() {} };
+        match self.until {
+            None => gone.await,
+            Some(until) => tokio::select! { () = gone => {}, () = sleep_until(until) => {} },
+        }
     }
 
-    /// Whether the unlocker was taken away.
+    /// Whether the unlocker was taken away, or the time is over.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.0.has_changed().is_err()
+        let is_late = self.until.is_some_and(|until| until <= Instant::now());
+        is_late || self.goes_on.has_changed().is_err()
     }
 }
 
+/// Whose a pass is: an unlocker's, or of a session that one granted under a master key of that
+/// generation.
+type Holder = (AccountId, SlotId, Option<(SessionId, u32)>);
+
 /// Every pass whose session goes on.
 #[derive(Default)]
-pub(super) struct Passes(Mutex<HashMap<(AccountId, SlotId), watch::Sender<()>>>);
+pub(super) struct Passes(Mutex<HashMap<Holder, watch::Sender<()>>>);
 
 impl Passes {
     pub(super) fn issue(&self, account: AccountId, slot: SlotId) -> Pass {
+        self.issue_to((account, slot, None), None)
+    }
+
+    /// For a granted session, which ends after so many seconds.
+    pub(super) fn issue_session(
+        &self,
+        account: AccountId,
+        slot: SlotId,
+        session: (SessionId, u32),
+        seconds: u64,
+    ) -> Pass {
+        let until = Instant::now().checked_add(Duration::from_secs(seconds));
+        self.issue_to((account, slot, Some(session)), until)
+    }
+
+    fn issue_to(&self, holder: Holder, until: Option<Instant>) -> Pass {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         held.retain(|_, sender| sender.receiver_count() > 0);
-        Pass(held.entry((account, slot)).or_insert_with(|| watch::Sender::new(())).subscribe())
+        let sender = held.entry(holder).or_insert_with(|| watch::Sender::new(()));
+        Pass { goes_on: sender.subscribe(), until }
     }
 
     /// Ends the account's passes whose unlocker does not `stay`.
     pub(super) fn keep(&self, account: AccountId, stays: impl Fn(SlotId) -> bool) {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        held.retain(|(of, slot), _| *of != account || stays(*slot));
+        held.retain(|(of, slot, _), _| *of != account || stays(*slot));
+    }
+
+    /// Ends the account's granted sessions of other generations.
+    pub(super) fn keep_generation(&self, account: AccountId, generation: u32) {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.retain(|(of, _, session), _| {
+            *of != account || session.is_none_or(|(_, made)| made == generation)
+        });
+    }
+
+    /// Ends one session.
+    pub(super) fn end_session(&self, account: AccountId, session: &SessionId) {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.retain(|(of, _, known), _| {
+            *of != account || known.is_none_or(|(known, _)| known != *session)
+        });
     }
 }
 

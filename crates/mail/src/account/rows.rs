@@ -19,11 +19,17 @@ use store::{Append, Batch, Read};
 use vocab::{Epoch, EpochVersion, ModSeq, RecordKind, Row};
 
 use super::keys::Keys;
+use super::mark::standing;
 use super::{Account, ChangeError};
 
 /// The kinds of rows an account's anchor covers: all that its keys seal but the anchor itself.
-pub(super) const COVERED: [RecordKind; 4] =
-    [RecordKind::Message, RecordKind::Mailbox, RecordKind::AccountState, RecordKind::SearchIndex];
+pub(super) const COVERED: [RecordKind; 5] = [
+    RecordKind::Message,
+    RecordKind::Mailbox,
+    RecordKind::AccountState,
+    RecordKind::SearchIndex,
+    RecordKind::ExpungedMessage,
+];
 /// Where the anchor is.
 pub(super) const ANCHOR_ROW: Row = Row(0);
 
@@ -34,6 +40,8 @@ pub(super) struct Kept {
     place: (Epoch, EpochVersion),
     key: Arc<AnchorKey>,
     anchor: Anchor,
+    /// What the cell remembers, while the anchor that is stored is still under an older key.
+    stored: Option<Pin>,
 }
 
 impl Kept {
@@ -45,32 +53,40 @@ impl Kept {
     fn start_under(keys: &Keys, epoch: &EpochKeys) -> Self {
         let key = Arc::new(AnchorKey::of_epoch(epoch));
         let anchor = Anchor::start(keys.account(), Epoch(0));
-        Self { place: (epoch.epoch(), epoch.version()), key, anchor }
+        Self { place: (epoch.epoch(), epoch.version()), key, anchor, stored: None }
     }
 
-    /// What the stored rows come to under the keys of an epoch.
-    fn of_rows(keys: &Keys, read: &Read, epoch: &EpochKeys) -> Option<Self> {
-        let mut kept = Self::start_under(keys, epoch);
+    /// Takes every stored row in.
+    fn take_all(some: &mut [&mut Self], keys: &Keys, read: &Read) -> Option<()> {
         for kind in COVERED {
             for found in read.scan(keys.account(), kind, Row(0)) {
                 let (row, sealed) = found.ok()?;
-                kept.take_in(keys, kind, row, &sealed)?;
+                for kept in some.iter_mut() {
+                    kept.take_in(keys, kind, row, &sealed)?;
+                }
             }
         }
-        Some(kept)
+        Some(())
     }
 
     /// The same rows' anchor under the present keys, if they are still those this one knows:
-    /// the account was re-keyed.
+    /// the account was re-keyed. Reads every row, once, unless the key is the present one.
     fn renewed(&self, keys: &Keys, read: &Read) -> Option<Self> {
         let standing = keys.standing()?;
         if self.place == (standing.epoch(), standing.version()) {
             return Some(self.clone());
         }
-        let known = Self::of_rows(keys, read, keys.letter(self.place.0, self.place.1)?)?;
-        let mut renewed = Self::of_rows(keys, read, standing)?;
-        renewed.anchor.raise(self.anchor.modseq());
-        self.anchor.agrees(&known.anchor).then_some(renewed)
+        let mut known = Self::start_under(keys, keys.letter(self.place.0, self.place.1)?);
+        let mut present = Self::start_under(keys, standing);
+        Self::take_all(&mut [&mut known, &mut present], keys, read)?;
+        self.anchor.agrees(&known.anchor).then(|| present.standing_for(self.pinned()))
+    }
+
+    /// This one, in the place of one under an older key that is stored, and knows the same rows.
+    fn standing_for(mut self, stored: Pin) -> Self {
+        self.anchor.raise(ModSeq(stored.number));
+        self.stored = Some(stored);
+        self
     }
 
     /// Takes a row in that is live.
@@ -84,6 +100,11 @@ impl Kept {
         self.anchor.insert(&self.key, keys.row_keys_of(sealed)?, kind, row, sealed).ok()
     }
 
+    /// Takes in what was found of other rows, under the same key.
+    pub(super) fn join(&mut self, others: &Self) {
+        self.anchor.join(&others.anchor);
+    }
+
     /// The anchor `stored`, if it is what these rows, taken in one by one, come to. It may be from
     /// before the account was re-keyed: then they are taken in anew under the keys of then.
     pub(super) fn agreed(&self, keys: &Keys, read: &Read, stored: &[u8]) -> Option<Self> {
@@ -91,18 +112,23 @@ impl Kept {
         let anchor = Anchor::decode(&opened.plain).ok()?;
         let header = seal::row::header(stored).ok()?;
         let place = (header.epoch, header.version);
-        let found = if place == self.place {
-            self.clone()
-        } else {
-            Self::of_rows(keys, read, keys.letter(place.0, place.1)?)?
-        };
-        let is_its_own = place.0 == Epoch(0) && opened.modseq == anchor.modseq().0;
-        (is_its_own && anchor.agrees(&found.anchor)).then_some(Self { anchor, ..found })
+        if place.0 != Epoch(0) || opened.modseq != anchor.modseq().0 {
+            return None;
+        }
+        if place == self.place {
+            let agrees = anchor.agrees(&self.anchor);
+            return agrees.then(|| Self { anchor, ..self.clone() });
+        }
+        let mut known = Self::start_under(keys, keys.letter(place.0, place.1)?);
+        Self::take_all(&mut [&mut known], keys, read)?;
+        let pin = Pin { number: anchor.modseq().0, digest: anchor.digest() };
+        anchor.agrees(&known.anchor).then(|| self.clone().standing_for(pin))
     }
 
-    /// What the cell is to remember of it.
+    /// What the cell is to remember of it, or remembers while it is not stored yet.
     pub(super) fn pinned(&self) -> Pin {
-        Pin { number: self.anchor.modseq().0, digest: self.anchor.digest() }
+        let own = || Pin { number: self.anchor.modseq().0, digest: self.anchor.digest() };
+        self.stored.unwrap_or_else(own)
     }
 
     /// How many rows are live.
@@ -112,7 +138,7 @@ impl Kept {
 
     /// The anchor after a change; `None` if a row it replaces is none that was ever written here.
     fn after(&self, keys: &Keys, rows: &BTreeMap<(RecordKind, Row), Step>) -> Option<Self> {
-        let Self { place, key, mut anchor } = self.clone();
+        let Self { place, key, mut anchor, .. } = self.clone();
         for ((kind, row), step) in rows {
             if let Some(old) = &step.old {
                 anchor.remove(&key, keys.row_keys_of(old)?, *kind, *row, old).ok()?;
@@ -124,7 +150,7 @@ impl Kept {
         // Whatever numbers the rows have: of two anchors it is told which is the later.
         anchor.raise(ModSeq(self.anchor.modseq().0.saturating_add(1)));
         anchor.close();
-        Some(Self { place, key, anchor })
+        Some(Self { place, key, anchor, stored: None })
     }
 
     /// Puts the anchor and the cell's pin of it into a batch.
@@ -150,6 +176,25 @@ impl Writer {
         Self { append, kept }
     }
 
+    /// Makes the anchor one of the present keys, if the account was re-keyed: whatever is changed
+    /// next finds that done.
+    pub(super) async fn renew(&mut self, account: &Account) -> Result<(), ChangeError> {
+        let Some(kept) = self.kept.clone() else { return Ok(()) };
+        let (keys, read) = (account.keys()?, account.read.clone());
+        // As long as reading every row takes.
+        let renewed = tokio::task::spawn_blocking(move || kept.renewed(&keys, &read));
+        self.kept = renewed.await.map_err(|_| ChangeError::Failed)?;
+        if self.kept.is_none() {
+            account.found_altered();
+        }
+        Ok(())
+    }
+
+    /// Whether it writes no anchor, as the rows are not those the stored one knows.
+    pub(super) fn is_without_anchor(&self) -> bool {
+        self.kept.is_none()
+    }
+
     /// Writes `kept` as of `modseq` over whatever anchor there is: the owner accepts the rows
     /// that are there.
     pub(super) async fn accept(
@@ -160,7 +205,8 @@ impl Writer {
     ) -> Result<(), ChangeError> {
         kept.anchor.raise(ModSeq(modseq));
         kept.anchor.close();
-        let batch = kept.put(Batch::new(account.id), account, account.keys()?.as_ref());
+        kept.stored = None;
+        let batch = kept.put(standing(account.id), account, account.keys()?.as_ref());
         self.append.commit(batch.ok_or(ChangeError::Failed)?).await?;
         account.anchors.see(account.id, modseq);
         self.kept = Some(kept);
@@ -186,7 +232,7 @@ pub(crate) struct Change<'a> {
 impl Account {
     /// An empty change.
     pub(crate) fn change(&self) -> Result<Change<'_>, ChangeError> {
-        let (keys, rest) = (self.keys()?, Batch::new(self.id));
+        let (keys, rest) = (self.keys()?, standing(self.id));
         Ok(Change { account: self, keys, rows: BTreeMap::new(), rest })
     }
 }

@@ -4,7 +4,8 @@
 //! and does not wait behind passwords.
 //!
 //! Invariant: few secrets are tried at a time, a bounded number waits, and of these no source
-//! that is known has more than a share; whoever finds no place is told to come again.
+//! that is known has more than a share; whoever finds no place, or no room for the keys it
+//! would open, is told to come again.
 //! Refs: specs/bw1.md §4.2; RFC 9106.
 
 use core::net::{IpAddr, Ipv6Addr};
@@ -19,11 +20,14 @@ use super::LoginError;
 const PLACES: usize = 64;
 /// Of these, one source's.
 const PLACES_PER_SOURCE: usize = 8;
+/// Secrets for which there must be room before one more account is opened: a root key, and for
+/// each month that is read its keys and those of its rows. Some ten years of months.
+const SECRETS_PER_LOGIN: usize = 1024;
 /// Codes tried at a time.
 const CODES_PARALLEL: usize = 16;
 
 /// Who asks: an IPv4 address, an IPv6 network of 64 bits, or nobody known.
-type Source = Option<IpAddr>;
+pub(super) type Source = Option<IpAddr>;
 
 /// One sort of attempts.
 struct Queue {
@@ -93,6 +97,7 @@ impl Turns {
         from: Option<IpAddr>,
         hashes: bool,
     ) -> Result<Turn, LoginError> {
+        room()?;
         let queue = if hashes { &self.passwords } else { &self.codes };
         let place = queue.place(source(from)).ok_or(LoginError::Busy)?;
         let turn = Arc::clone(&queue.turns).acquire_owned().await;
@@ -100,7 +105,16 @@ impl Turns {
     }
 }
 
-fn source(from: Option<IpAddr>) -> Source {
+/// Whether there is room for the keys of one more account.
+pub(super) fn room() -> Result<(), LoginError> {
+    if seal::memory::reserve(SECRETS_PER_LOGIN) {
+        return Ok(());
+    }
+    tracing::warn!("a login was refused: no more memory may be locked (RLIMIT_MEMLOCK)");
+    Err(LoginError::Busy)
+}
+
+pub(super) fn source(from: Option<IpAddr>) -> Source {
     from.map(|address| match address.to_canonical() {
         IpAddr::V6(address) => {
             let network = u128::from(address) >> 64 << 64;

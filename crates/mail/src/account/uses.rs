@@ -7,15 +7,16 @@
 
 use std::collections::BTreeMap;
 
-use custody::user::Unlocked;
+use custody::user::{AccountKeys, Record, Unlocked};
 use minicbor::{Decode, Encode};
-use seal::row::header;
+use seal::epoch::STANDING;
+use seal::row::{RowKeys, header};
 use seal::slot::SlotRecord;
-use store::Batch;
-use vocab::{ModSeq, RecordKind, Row, SlotId, Timestamp};
+use vocab::{AccountId, Digest, EpochVersion, ModSeq, RecordKind, Row, SlotId, Timestamp};
 
 use super::KeystoreError;
 use super::keystore::Keystores;
+use super::mark::standing;
 
 const KIND: RecordKind = RecordKind::UnlockerUse;
 const ROW: Row = Row(0);
@@ -36,32 +37,100 @@ struct Use {
     day: u64,
 }
 
+/// An account that is open, by a secret shown here or by a grant.
+pub(super) trait Opened: Sync {
+    fn account(&self) -> AccountId;
+    /// Of the manifest that lists its keys.
+    fn digest(&self) -> Digest;
+    /// Its row keys of epoch 0, in this version or the highest.
+    fn standing(&self, version: Option<EpochVersion>) -> Option<RowKeys>;
+}
+
+impl Opened for Unlocked {
+    fn account(&self) -> AccountId {
+        self.account()
+    }
+
+    fn digest(&self) -> Digest {
+        self.locked().digest()
+    }
+
+    fn standing(&self, version: Option<EpochVersion>) -> Option<RowKeys> {
+        self.standing_rows(version).ok()
+    }
+}
+
+impl Opened for AccountKeys {
+    fn account(&self) -> AccountId {
+        self.account()
+    }
+
+    fn digest(&self) -> Digest {
+        self.manifest().1
+    }
+
+    fn standing(&self, version: Option<EpochVersion>) -> Option<RowKeys> {
+        let keys = match version {
+            Some(version) => self.epoch(STANDING, version),
+            None => self.standing(),
+        };
+        RowKeys::of_epoch(keys.ok()?).ok()
+    }
+}
+
 impl Keystores {
-    /// Notes that the unlocker served now. One commit a day.
+    /// Notes that an unlocker served now. One commit a day.
     pub(super) async fn note_use(
         &self,
-        unlocked: &Unlocked,
+        opened: &impl Opened,
+        slot: SlotId,
         now: Timestamp,
     ) -> Result<(), KeystoreError> {
-        let (account, slot, day) = (unlocked.account(), unlocked.slot(), now.0 / DAY_SECONDS);
-        if self.last_uses(unlocked)?.get(&slot) == Some(&Timestamp(day * DAY_SECONDS)) {
+        let (account, day) = (opened.account(), now.0 / DAY_SECONDS);
+        let is_noted = |last: &Use| last.slot == slot.0 && last.day == day;
+        if self.uses(opened)?.1.iter().any(is_noted) {
             return Ok(());
         }
         let _changing = self.changing.lock().await;
-        let (change, before) = self.uses(unlocked)?;
+        let locked = self.locked(account)?;
+        if locked.digest() != opened.digest() {
+            // Its keys may be going: the next login notes it.
+            return Ok(());
+        }
+        let (change, before) = self.uses(opened)?;
         let mut uses: BTreeMap<[u8; 16], u64> =
             before.into_iter().map(|last| (last.slot, last.day)).collect();
         uses.insert(slot.0, day);
-        let known: Vec<_> = unlocked.locked().slots().iter().map(SlotRecord::slot).collect();
+        let known: Vec<_> = locked.slots().iter().map(SlotRecord::slot).collect();
         uses.retain(|slot, _| known.contains(&SlotId(*slot)));
         let uses = uses.into_iter().map(|(slot, day)| Use { slot, day }).collect();
+        let Record { kind, row, bytes } = self.sealed_uses(opened, change, uses)?;
+        self.append.commit(standing(account).put(kind, row, bytes)).await?;
+        Ok(())
+    }
+
+    /// The same, sealed under the present keys; `None` if there is nothing.
+    pub(super) fn renewed_uses(
+        &self,
+        unlocked: &Unlocked,
+    ) -> Result<Option<Record>, KeystoreError> {
+        let (change, uses) = self.uses(unlocked)?;
+        let is_any = !uses.is_empty();
+        is_any.then(|| self.sealed_uses(unlocked, change, uses)).transpose()
+    }
+
+    fn sealed_uses(
+        &self,
+        opened: &impl Opened,
+        change: u64,
+        uses: Vec<Use>,
+    ) -> Result<Record, KeystoreError> {
         let plain = crate::mailbox::encode(&UsesRow { uses });
-        let keys = unlocked.standing_rows(None).map_err(|_| KeystoreError::Failed)?;
+        let keys = opened.standing(None).ok_or(KeystoreError::Failed)?;
         let change = ModSeq(change.saturating_add(1));
         let sealed = keys.seal(KIND, ROW, change, &plain, self.entropy.as_ref());
-        let sealed = sealed.map_err(|_| KeystoreError::Failed)?;
-        self.append.commit(Batch::new(account).put(KIND, ROW, sealed)).await?;
-        Ok(())
+        let bytes = sealed.map_err(|_| KeystoreError::Failed)?;
+        Ok(Record { kind: KIND, row: ROW, bytes })
     }
 
     /// The beginning of the day on which each unlocker last served; those that never did are not
@@ -79,14 +148,14 @@ impl Keystores {
     }
 
     /// A row that somebody else wrote counts as none, and makes way for the next.
-    fn uses(&self, unlocked: &Unlocked) -> Result<(u64, Vec<Use>), KeystoreError> {
-        let sealed = self.read.get(unlocked.account(), KIND, ROW)?;
-        Ok(sealed.and_then(|sealed| open(unlocked, &sealed)).unwrap_or_default())
+    fn uses(&self, opened: &impl Opened) -> Result<(u64, Vec<Use>), KeystoreError> {
+        let sealed = self.read.get(opened.account(), KIND, ROW)?;
+        Ok(sealed.and_then(|sealed| open(opened, &sealed)).unwrap_or_default())
     }
 }
 
-fn open(unlocked: &Unlocked, sealed: &[u8]) -> Option<(u64, Vec<Use>)> {
-    let keys = unlocked.standing_rows(Some(header(sealed).ok()?.version)).ok()?;
+fn open(opened: &impl Opened, sealed: &[u8]) -> Option<(u64, Vec<Use>)> {
+    let keys = opened.standing(Some(header(sealed).ok()?.version))?;
     let (change, plain) = keys.open(KIND, ROW, sealed).ok()?;
     let held: UsesRow = minicbor::decode(&plain).ok()?;
     Some((change.0, held.uses))

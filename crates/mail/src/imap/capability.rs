@@ -1,7 +1,7 @@
 //! CAPABILITY, ENABLE, ID, NAMESPACE: what this server is and can.
 //!
 //! Invariant: what is listed here is implemented here.
-//! Refs: RFC 9051 §6.1.1, §6.3.1, §6.3.10; RFC 2971; RFC 7889; RFC 9208 §3.
+//! Refs: RFC 9051 §6.1.1, §6.3.1, §6.3.10; RFC 2971; RFC 7889; RFC 9208 §3; RFC 8474 §3.
 
 use imap_types::extensions::enable::CapabilityEnable;
 use proto::sasl::Mechanism;
@@ -23,7 +23,7 @@ impl Session<'_> {
         list.push_str(
             " IDLE NAMESPACE UIDPLUS UNSELECT MOVE CHILDREN ESEARCH SEARCHRES LIST-EXTENDED \
              LIST-STATUS SPECIAL-USE STATUS=SIZE CONDSTORE BINARY QUOTA QUOTA=RES-STORAGE \
-             QUOTA=RES-MESSAGE",
+             QUOTA=RES-MESSAGE OBJECTID",
         );
         list.push_str(&format!(" APPENDLIMIT={}", self.context.limits.append_octets));
         list

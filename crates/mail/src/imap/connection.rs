@@ -1,8 +1,9 @@
 //! The octets to and from one client.
 //!
-//! Invariant: reads wait no longer than the state of the session allows, writes no longer than
-//! the limit; waiting can be given up at any point without losing an octet.
-//! Refs: RFC 9051 §5.4; RFC 7888.
+//! Invariant: reads wait no longer than the state of the session allows, counted from the last
+//! whole command and not from the last octet, writes no longer than the limit; waiting can be
+//! given up at any point without losing an octet.
+//! Refs: RFC 9051 §5.4; RFC 7888; docs/adr/0013-memory.md.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +50,8 @@ pub(super) struct Connection {
     framer: Framer,
     buffer: Vec<u8>,
     patience: Duration,
+    /// When the client last had said all of something, or was last answered.
+    heard: Instant,
     /// Until when the client must have logged in.
     login_by: Option<Instant>,
     /// The account's room for messages in transit, once it is open, and what this has of it.
@@ -72,6 +75,7 @@ impl Connection {
             framer: Framer::new(imap::Limits::before_login()),
             buffer: vec![0; 8192],
             patience: limits.before_login,
+            heard: Instant::now(),
             login_by: Some(Instant::now() + limits.login),
             room: None,
             taken: None,
@@ -120,12 +124,16 @@ impl Connection {
     pub(super) async fn next_command(&mut self) -> Result<Incoming, Closed> {
         // The last command is done, and what came with it let go.
         self.taken = None;
+        self.heard = Instant::now();
         if self.pass.as_ref().is_some_and(Pass::is_over) {
             return Err(Closed::Revoked);
         }
         loop {
             match self.framer.next_event() {
-                Ok(Some(Event::Frame(frame))) => return Ok(Incoming::Frame(frame)),
+                Ok(Some(Event::Frame(frame))) => {
+                    self.heard = Instant::now();
+                    return Ok(Incoming::Frame(frame));
+                }
                 Ok(Some(Event::Refused(refused))) => return Ok(Incoming::Refused(refused)),
                 Ok(Some(Event::Continue)) => self.send(b"+ OK\r\n").await?,
                 Ok(None) => self.fill().await?,
@@ -141,7 +149,10 @@ impl Connection {
     pub(super) async fn next_line(&mut self) -> Result<Vec<u8>, Closed> {
         loop {
             match self.framer.next_line() {
-                Ok(Some(line)) => return Ok(line),
+                Ok(Some(line)) => {
+                    self.heard = Instant::now();
+                    return Ok(line);
+                }
                 Ok(None) => self.fill().await?,
                 Err(_) => return Err(Closed::Unframed("line too long")),
             }
@@ -149,7 +160,10 @@ impl Connection {
     }
 
     async fn fill(&mut self) -> Result<(), Closed> {
-        let ends = Instant::now() + self.patience;
+        // A large message may take its time as long as it comes.
+        let is_coming = self.framer.held() > SMALL_OCTETS;
+        let since = if is_coming { Instant::now() } else { self.heard };
+        let ends = since + self.patience;
         let ends = self.login_by.map_or(ends, |login_by| ends.min(login_by));
         let Self { stream, buffer, shutdown, pass, .. } = self;
         let ended = async {
@@ -170,7 +184,10 @@ impl Connection {
                 Ok(Ok(count)) => count,
             },
         };
-        self.framer.push(self.buffer.get(..count).unwrap_or_default());
+        let octets = self.buffer.get_mut(..count).unwrap_or_default();
+        self.framer.push(octets);
+        // The last login's password would stay until as much is said again.
+        octets.fill(0);
         self.take_room()
     }
 

@@ -5,6 +5,7 @@
 
 use imap_types::sequence::SequenceSet;
 
+use super::quota::relieve;
 use super::reply::Reply;
 use super::session::Session;
 use super::set;
@@ -27,7 +28,9 @@ impl Session<'_> {
             },
         };
         // The EXPUNGE lines come with the sync that ends every command.
-        match account.expunge(selected.row, Some(uids)).await {
+        let expunged = account.expunge(selected.row, Some(uids)).await;
+        relieve(&self.context.quotas, &account).await;
+        match expunged {
             Ok(_) => Reply::ok("expunged"),
             Err(error) => error.into(),
         }

@@ -4,7 +4,7 @@
 //! needs a row or a body is read on a blocking thread, a few messages at a time.
 //!
 //! Invariant: what is held for one answer is bounded; no lock is held while it is sent.
-//! Refs: RFC 9051 §6.4.5, §7.5.2; RFC 7162 §3.1.4; RFC 3516 §4.2.
+//! Refs: RFC 9051 §6.4.5, §7.5.2; RFC 7162 §3.1.4; RFC 3516 §4.2; RFC 8474 §5.
 
 use core::num::NonZeroU32;
 use std::sync::Arc;
@@ -14,11 +14,12 @@ use imap_types::IntoStatic as _;
 use imap_types::command::FetchModifier;
 use imap_types::fetch::{MacroOrMessageDataItemNames, MessageDataItemName};
 use imap_types::sequence::SequenceSet;
-use proto::imap::{date, structure, write};
+use proto::imap::{Objects, date, structure, write};
 use proto::message::MessageView;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::connection::Closed;
+use super::objects;
 use super::reply::Reply;
 use super::section;
 use super::selected::{self, Selected};
@@ -49,6 +50,8 @@ struct Plan {
     heavy: bool,
     by_uid: bool,
     rev2: bool,
+    /// What it asks for beside the items (RFC 8474).
+    objects: Objects,
 }
 
 /// One message to be answered.
@@ -102,7 +105,8 @@ impl Session<'_> {
             items.push(MessageDataItemName::Flags);
         }
         let heavy = items.iter().any(is_heavy);
-        let plan = Arc::new(Plan { items, heavy, by_uid, rev2: self.rev2 });
+        let (rev2, objects) = (self.rev2, self.objects);
+        let plan = Arc::new(Plan { items, heavy, by_uid, rev2, objects });
         self.answer_all(&account, &places, &plan).await
     }
 
@@ -218,7 +222,15 @@ fn items(wanted: &MacroOrMessageDataItemNames<'_>) -> Vec<MessageDataItemName<'s
             name.expand().into_iter().map(|item| item.into_static()).collect()
         }
         MacroOrMessageDataItemNames::MessageDataItemNames(items) => {
-            items.iter().map(|item| item.clone().into_static()).collect()
+            let mut once = Vec::with_capacity(items.len());
+            for item in items {
+                let item = item.clone().into_static();
+                // An identifier was rewritten into a UID, which may be asked for beside it.
+                if item != MessageDataItemName::Uid || !once.contains(&item) {
+                    once.push(item);
+                }
+            }
+            once
         }
     }
 }
@@ -317,9 +329,20 @@ fn light(
             let recent = !plan.rev2 && selected.is_recent(message.uid);
             in_memory(out, item, message, &state, recent);
         }
+        identifiers(out, message, plan.objects);
         out.extend_from_slice(b")\r\n");
     }
     gone
+}
+
+/// What is asked for by RFC 8474 §5.
+fn identifiers(out: &mut Vec<u8>, message: &Message, asked: Objects) {
+    if asked.email {
+        write::text(out, &format!(" EMAILID ({})", objects::email(message)));
+    }
+    if asked.thread {
+        write::text(out, &format!(" THREADID ({})", objects::thread(message)));
+    }
 }
 
 fn begin(out: &mut Vec<u8>, number: usize) {
@@ -378,7 +401,10 @@ fn heavy(account: &Account, targets: &[Target], plan: &Plan) -> Answer {
         let start = answer.out.len();
         begin(&mut answer.out, target.number);
         match whole(account, target, plan, &mut answer) {
-            Ok(true) => answer.out.extend_from_slice(b")\r\n"),
+            Ok(true) => {
+                identifiers(&mut answer.out, &target.message, plan.objects);
+                answer.out.extend_from_slice(b")\r\n");
+            }
             Ok(false) => {
                 answer.out.truncate(start);
                 answer.too_much = true;

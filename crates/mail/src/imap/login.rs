@@ -9,6 +9,7 @@ use proto::sasl::{Credentials, Mechanism, SaslError};
 use zeroize::Zeroizing;
 
 use super::connection::Closed;
+use super::quota::relieve;
 use super::reply::Reply;
 use super::session::Session;
 use crate::account::Shown;
@@ -77,6 +78,7 @@ impl Session<'_> {
         match self.context.door.open(shown).await {
             Ok((account, pass)) => {
                 self.connection.logged_in(account.in_transit(), pass);
+                relieve(&self.context.quotas, &account).await;
                 if account.arrivals_wait() {
                     self.say(ARRIVALS_WAIT);
                 }

@@ -17,6 +17,7 @@ mod idle;
 mod list;
 mod login;
 mod mailboxes;
+mod objects;
 mod quota;
 mod reply;
 mod search;

@@ -3,6 +3,8 @@
 //! Invariant: one quota root, named with the empty string, for all mailboxes of the account.
 //! Refs: RFC 9208 §4, §5.
 
+use std::sync::Arc;
+
 use imap_types::core::AString;
 use imap_types::mailbox::Mailbox;
 use proto::imap::write;
@@ -10,7 +12,7 @@ use proto::imap::write;
 use super::reply::Reply;
 use super::session::{Session, octets};
 use crate::account::Account;
-use crate::quota::Room;
+use crate::quota::{Quotas, Room};
 
 /// RFC 9208 §4.3.1: of APPEND, COPY and MOVE.
 const OVER: &str = "[OVERQUOTA] the account is full; delete something first";
@@ -67,5 +69,14 @@ impl Session<'_> {
             Room::Fits => Ok(()),
             Room::Full | Room::Never => Err(Reply::no(OVER)),
         }
+    }
+}
+
+/// Makes an account smaller that is over its limit with what was expunged: that is purged, the
+/// oldest first. What cannot be purged now is tried at the next occasion.
+pub(super) async fn relieve(quotas: &Quotas, account: &Arc<Account>) {
+    let Ok(excess @ 1..) = quotas.excess(account.id()) else { return };
+    if let Err(error) = account.purge_oldest(excess).await {
+        tracing::warn!(%error, "expunged messages could not be purged for their room");
     }
 }

@@ -57,6 +57,7 @@ impl From<LoginError> for Reply {
             LoginError::Expired => "[EXPIRED] this password has expired",
             LoginError::Scope => "[AUTHORIZATIONFAILED] this password is not for reading mail",
             LoginError::Busy => "[UNAVAILABLE] too many logins; try again in a minute",
+            LoginError::Moving => "[UNAVAILABLE] the account is moving to another cell",
             LoginError::Tampered => "[CONTACTADMIN] the account's keys do not check",
             LoginError::Failed => "[UNAVAILABLE] the account could not be opened",
         })

@@ -5,21 +5,23 @@
 //!
 //! Invariant: the work is bounded by the messages and the keys; no octet of a message leaves
 //! this file.
-//! Refs: RFC 9051 §6.4.4, §7.3.4; RFC 4731; RFC 5182; RFC 7162 §3.1.5.
+//! Refs: RFC 9051 §6.4.4, §7.3.4; RFC 4731; RFC 5182; RFC 7162 §3.1.5; RFC 8474 §6.
 
 use std::sync::Arc;
 
 use imap_types::core::{AString, Charset};
 use imap_types::datetime::NaiveDate;
 use imap_types::search::SearchKey;
-use proto::imap::{ReturnOption, write};
+use proto::imap::{ReturnOption, SEARCHED_EMAIL, SEARCHED_THREAD, write};
 use proto::message;
 
+use super::objects;
 use super::reply::Reply;
 use super::selected::Selected;
 use super::session::{Session, octets};
 use super::set;
 use crate::account::{Account, ReadBodyError};
+use crate::cores;
 use crate::mailbox::{Flags, Message, State};
 use crate::search::index::{Answer, Index};
 use crate::search::segment::SegmentError;
@@ -27,6 +29,8 @@ use crate::search::term::Pieces;
 use crate::search::text::{Places, Texts, is_trace};
 
 const DAY_SECONDS: i64 = 86_400;
+/// Messages that one thread opens; more are shared out.
+const OPENED_ALONE: usize = 64;
 /// Search keys in one command.
 const KEYS_MAX: usize = 1000;
 
@@ -48,6 +52,9 @@ enum Plain {
     Flag(Flags),
     Keyword(Option<u16>),
     ModSeq(u64),
+    /// RFC 8474 §6; `None` for what is no identifier of this server's.
+    Email(Option<[u8; 16]>),
+    Thread(Option<u64>),
     Larger(u32),
     Smaller(u32),
     /// INTERNALDATE in a range of days since 1970, the end excluded.
@@ -295,6 +302,12 @@ impl Build<'_> {
             SearchKey::Subject(what) => text(Places::SUBJECT, None, what),
             SearchKey::Body(what) => text(Places::BODY, None, what),
             SearchKey::Text(what) => text(Places::TEXT, None, what),
+            SearchKey::Header(name, id) if octets(name) == SEARCHED_EMAIL.as_bytes() => {
+                Ok(Key::Plain(Plain::Email(objects::letter_of(octets(id)))))
+            }
+            SearchKey::Header(name, id) if octets(name) == SEARCHED_THREAD.as_bytes() => {
+                Ok(Key::Plain(Plain::Thread(objects::thread_of(octets(id)))))
+            }
             SearchKey::Header(name, what) => {
                 text(Places::HEADER, Some(octets(name).to_vec()), what)
             }
@@ -416,7 +429,27 @@ fn ask_index(account: &Account, key: &mut Key) -> Arc<Index> {
     }
 }
 
+/// Opens every message, on several cores if they are many.
 fn open_and_ask(
+    account: &Account,
+    key: &Key,
+    index: &Index,
+    undecided: &[Undecided],
+) -> Result<Found, ReadBodyError> {
+    let parts: Vec<_> = undecided.chunks(OPENED_ALONE).collect();
+    let parts = cores::share(parts.len(), |part| {
+        parts.get(part).map(|part| open_some(account, key, index, part))
+    });
+    let mut found = Found { hits: Vec::new(), is_behind: false };
+    for part in parts.ok_or(ReadBodyError::Failed)?.into_iter().flatten() {
+        let part = part?;
+        found.hits.extend(part.hits);
+        found.is_behind |= part.is_behind;
+    }
+    Ok(found)
+}
+
+fn open_some(
     account: &Account,
     key: &Key,
     index: &Index,
@@ -482,6 +515,8 @@ impl Plain {
             Self::Flag(flag) => message.flags.has(*flag),
             Self::Keyword(number) => number.is_some_and(|it| message.keywords.contains(&it)),
             Self::ModSeq(modseq) => message.modseq >= *modseq,
+            Self::Email(letter) => letter.is_some_and(|letter| message.letter == letter),
+            Self::Thread(thread) => thread.is_some_and(|thread| message.thread == thread),
             Self::Larger(octets) => message.size > *octets,
             Self::Smaller(octets) => message.size < *octets,
             Self::Arrived(from, to) => {

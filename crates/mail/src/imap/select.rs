@@ -1,11 +1,13 @@
 //! SELECT, EXAMINE, CLOSE, UNSELECT.
 //!
 //! Invariant: whatever happens, the mailbox selected before is not selected any more.
-//! Refs: RFC 9051 §6.3.2, §6.3.3, §6.4.1, §6.4.2; RFC 7162 §3.1.8.
+//! Refs: RFC 9051 §6.3.2, §6.3.3, §6.4.1, §6.4.2; RFC 7162 §3.1.8; RFC 8474 §4.2.
 
 use imap_types::command::SelectParameter;
 use imap_types::mailbox::Mailbox;
 
+use super::objects;
+use super::quota::relieve;
 use super::reply::Reply;
 use super::selected::{Selected, all_flags};
 use super::session::Session;
@@ -72,6 +74,7 @@ impl Session<'_> {
                 }
             }
             said.push_str(&format!("* OK [UIDVALIDITY {}] valid\r\n", held.uid_validity));
+            said.push_str(&format!("* OK [MAILBOXID ({})] its own\r\n", objects::mailbox(held)));
             said.push_str(&format!("* OK [UIDNEXT {}] next\r\n", held.uid_next));
             said.push_str(&format!("* OK [HIGHESTMODSEQ {}] highest\r\n", held.highest_modseq));
             if self.rev2 {
@@ -100,7 +103,9 @@ impl Session<'_> {
             return Reply::ok("closed");
         }
         // RFC 9051 §6.4.1: of what this session has been told of.
-        match account.expunge(selected.row, Some(selected.uids)).await {
+        let expunged = account.expunge(selected.row, Some(selected.uids)).await;
+        relieve(&self.context.quotas, &account).await;
+        match expunged {
             Ok(_) | Err(ChangeError::NoMailbox) => Reply::ok("closed"),
             Err(error) => error.into(),
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use imap_types::command::CommandBody;
 use imap_types::core::AString;
 use imap_types::mailbox::Mailbox;
-use proto::imap::{Body, Frame, Refused, Request, mutf7};
+use proto::imap::{Body, Frame, Objects, Refused, Request, mutf7};
 
 use super::Context;
 use super::connection::{Closed, Connection, Incoming};
@@ -30,6 +30,8 @@ pub(super) struct Session<'a> {
     pub(super) condstore: bool,
     /// `$` (RFC 5182): UIDs of the selected mailbox.
     pub(super) saved: Vec<u32>,
+    /// The identifiers that the running command asks for (RFC 8474).
+    pub(super) objects: Objects,
     /// Untagged data of the running command, to be sent with its reply.
     pub(super) out: Vec<u8>,
     pub(super) failed_logins: u32,
@@ -57,6 +59,7 @@ impl<'a> Session<'a> {
             rev2: false,
             condstore: false,
             saved: Vec::new(),
+            objects: Objects::default(),
             out: Vec::new(),
             failed_logins: 0,
             bad_commands: 0,
@@ -95,9 +98,10 @@ impl<'a> Session<'a> {
 
     async fn command(&mut self, mut frame: Frame) -> Result<(), Closed> {
         let (tag, name) = (frame.tag(), frame.name());
-        let Ok(Request { tag, body }) = frame.request() else {
+        let Ok(Request { tag, body, objects }) = frame.request() else {
             return self.answer(&tag, &Reply::bad("not a command, or not one known here")).await;
         };
+        self.objects = objects;
         let after = after(&body);
         let reply = Box::pin(self.dispatch(&tag, body)).await?;
         tracing::debug!(command = name, "imap");

@@ -1,12 +1,13 @@
 //! STATUS.
 //!
-//! Refs: RFC 9051 §6.3.11; RFC 8438; RFC 7162 §3.1.7.
+//! Refs: RFC 9051 §6.3.11; RFC 8438; RFC 7162 §3.1.7; RFC 8474 §4.3.
 //! Invariant: answers from memory; a mailbox is never opened for it.
 
 use imap_types::mailbox::Mailbox;
 use imap_types::status::StatusDataItemName;
 use proto::imap::write;
 
+use super::objects;
 use super::reply::Reply;
 use super::session::Session;
 use crate::account::ChangeError;
@@ -31,13 +32,33 @@ impl Session<'_> {
             Err(error) => return error.into(),
         };
         let Some(held) = state.named(&name) else { return ChangeError::NoMailbox.into() };
-        line(&mut self.out, held, items, self.rev2);
+        let items = Items::new(items, self.objects.mailbox);
+        line(&mut self.out, held, &items, self.rev2);
         Reply::ok("that is it")
     }
 }
 
+/// What a STATUS is to say.
+pub(super) struct Items {
+    named: Vec<StatusDataItemName>,
+    /// MAILBOXID (RFC 8474 §4.3).
+    id: bool,
+}
+
+impl Items {
+    fn new(named: &[StatusDataItemName], id: bool) -> Self {
+        let mut once = Vec::with_capacity(named.len());
+        for item in named {
+            if !once.contains(item) {
+                once.push(item.clone());
+            }
+        }
+        Self { named: once, id }
+    }
+}
+
 /// The items of LIST's RETURN (STATUS (…)), in upper case.
-pub(super) fn items(names: &[String]) -> Result<Vec<StatusDataItemName>, Reply> {
+pub(super) fn items(names: &[String]) -> Result<Items, Reply> {
     let item = |name: &String| match name.as_str() {
         "MESSAGES" => Ok(StatusDataItemName::Messages),
         "RECENT" => Ok(StatusDataItemName::Recent),
@@ -50,23 +71,20 @@ pub(super) fn items(names: &[String]) -> Result<Vec<StatusDataItemName>, Reply> 
         "HIGHESTMODSEQ" => Ok(StatusDataItemName::HighestModSeq),
         _ => Err(Reply::bad("no such status item")),
     };
-    names.iter().map(item).collect()
+    let is_id = |name: &&String| name.as_str() == "MAILBOXID";
+    let named: Result<Vec<_>, _> = names.iter().filter(|name| !is_id(name)).map(item).collect();
+    Ok(Items::new(&named?, names.iter().any(|name| is_id(&name))))
 }
 
 /// A STATUS response.
-pub(super) fn line(
-    out: &mut Vec<u8>,
-    held: &mailbox::Mailbox,
-    items: &[StatusDataItemName],
-    utf8: bool,
-) {
+pub(super) fn line(out: &mut Vec<u8>, held: &mailbox::Mailbox, items: &Items, utf8: bool) {
     write::text(out, "* STATUS ");
     write::mailbox(out, held.name.as_str(), utf8);
-    for (at, item) in items.iter().enumerate() {
-        write::text(out, if at == 0 { " (" } else { " " });
-        write::text(out, &value(held, item));
+    let mut values: Vec<String> = items.named.iter().map(|item| value(held, item)).collect();
+    if items.id {
+        values.push(format!("MAILBOXID ({})", objects::mailbox(held)));
     }
-    write::text(out, ")\r\n");
+    write::text(out, &format!(" ({})\r\n", values.join(" ")));
 }
 
 fn value(held: &mailbox::Mailbox, item: &StatusDataItemName) -> String {

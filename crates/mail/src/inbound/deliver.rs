@@ -10,6 +10,7 @@
 //! Refs: specs/bw1.md §7; RFC 5321 §4.2.5, §6.1.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -21,9 +22,9 @@ use seal::sign::SigningKey;
 use seal::{Entropy, SealError};
 use store::{Append, Batch, CommitError, Read};
 use tokio::sync::oneshot;
-use vocab::{AccountId, Digest, Epoch, LetterId, RecordKind, Row, Timestamp};
+use vocab::{AccountId, Digest, Epoch, EpochVersion, LetterId, RecordKind, Row, Timestamp};
 
-use crate::account::{KeystoreError, Keystores};
+use crate::account::{KeystoreError, Keystores, standing};
 use crate::letter::{Head, Parsed};
 use crate::quota::{Quotas, Room};
 use crate::runtime::Clock;
@@ -38,6 +39,9 @@ const OCTETS_PER_COMMIT: usize = 32 << 20;
 const RUN_SECONDS_MAX: u64 = 60;
 /// Accounts that are remembered between letters.
 const LANES_MAX: usize = 10_000;
+
+/// An epoch in one of its versions.
+type Place = (Epoch, EpochVersion);
 
 /// Why a letter was not delivered. Nothing of it was kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -54,6 +58,9 @@ pub enum DeliverError {
     /// The letter is larger than all the account may hold.
     #[error("the letter is larger than the account's quota")]
     OverAllQuota,
+    /// The account is on its way to another cell. Try again later.
+    #[error("the account is moving to another cell")]
+    Moving,
     /// The account has no keys that check.
     #[error("the account's keys are missing or were altered")]
     NoKeys,
@@ -83,6 +90,9 @@ impl From<SealError> for DeliverError {
 
 impl From<KeystoreError> for DeliverError {
     fn from(error: KeystoreError) -> Self {
+        if error == KeystoreError::Moving {
+            return Self::Moving;
+        }
         if error.is_tampering() { Self::NoKeys } else { Self::Failed }
     }
 }
@@ -133,6 +143,8 @@ struct Lane {
     chain: tokio::sync::Mutex<Option<Chain>>,
     /// Where letters go, as last checked.
     target: Mutex<Option<Target>>,
+    /// The account's keys are others than before: it may have been away, and its chain with it.
+    is_stale: AtomicBool,
 }
 
 /// The epoch that receives: as long as the manifest and the month are these.
@@ -144,6 +156,10 @@ struct Target {
 }
 
 impl Target {
+    fn place(&self) -> Place {
+        (self.public.epoch, self.public.version)
+    }
+
     /// The place of the next letter, in the run under way or a new one.
     fn step(&mut self, now: Timestamp, entropy: &dyn Entropy) -> Result<Step, DeliverError> {
         // A clock that was set back ends a run too.
@@ -158,6 +174,8 @@ impl Target {
 }
 
 struct Waiting {
+    /// What it is sealed to.
+    place: Place,
     letter: ClosedLetter,
     body: Vec<u8>,
     done: oneshot::Sender<Result<(), DeliverError>>,
@@ -203,9 +221,9 @@ impl Deliverer {
         let (sealing, keys) = (Arc::clone(self), Arc::clone(&lane));
         let sealed = move || sealing.seal(account, &keys, &letter, rcpt_to);
         let sealed = tokio::task::spawn_blocking(sealed).await;
-        let (letter, body) = sealed.map_err(|_| DeliverError::Failed)??;
+        let (place, letter, body) = sealed.map_err(|_| DeliverError::Failed)??;
         let (done, result) = oneshot::channel();
-        hold(&lane.waiting).push(Waiting { letter, body, done });
+        hold(&lane.waiting).push(Waiting { place, letter, body, done });
         // A task of its own: a session that ends must not leave a chain half known.
         let committing = Arc::clone(self);
         tokio::spawn(async move { committing.commit_waiting(account, &lane).await });
@@ -216,8 +234,12 @@ impl Deliverer {
     /// not counted: a quota may be passed by what comes at one moment.
     ///
     /// # Errors
-    /// [`DeliverError::OverQuota`], [`DeliverError::OverAllQuota`].
+    /// [`DeliverError::OverQuota`], [`DeliverError::OverAllQuota`]; [`DeliverError::Moving`] if
+    /// the account takes nothing now.
     pub fn has_room(&self, account: AccountId, octets: u64) -> Result<(), DeliverError> {
+        if self.options.keystores.is_moving(account)? {
+            return Err(DeliverError::Moving);
+        }
         match self.options.quotas.room(account, octets, 1) {
             Room::Fits => Ok(()),
             Room::Full => Err(DeliverError::OverQuota),
@@ -235,7 +257,7 @@ impl Deliverer {
 
     /// Where the next letter goes: a run to the epoch that receives now, of the keystore that
     /// the cell pinned.
-    fn arrival(&self, account: AccountId, lane: &Lane) -> Result<Step, DeliverError> {
+    fn arrival(&self, account: AccountId, lane: &Lane) -> Result<(Place, Step), DeliverError> {
         let (keystores, entropy) = (&self.options.keystores, self.options.entropy.as_ref());
         let now = self.options.clock.now();
         let month = epoch_of(now);
@@ -244,14 +266,15 @@ impl Deliverer {
         if let Some(known) = hold(&lane.target).as_mut()
             && (Some(known.manifest), known.month) == (stored, month)
         {
-            return known.step(now, entropy);
+            return Ok((known.place(), known.step(now, entropy)?));
         }
         let locked = keystores.locked(account)?;
         let public = locked.arrival(now).ok_or(DeliverError::NoKeys)?;
         let mut target = Target { manifest: locked.digest(), month, public, run: None };
-        let step = target.step(now, entropy);
+        let (place, step) = (target.place(), target.step(now, entropy)?);
         *hold(&lane.target) = Some(target);
-        step
+        lane.is_stale.store(true, Ordering::Relaxed);
+        Ok((place, step))
     }
 
     fn seal(
@@ -260,8 +283,8 @@ impl Deliverer {
         lane: &Lane,
         letter: &Letter,
         rcpt_to: Vec<String>,
-    ) -> Result<(ClosedLetter, Vec<u8>), DeliverError> {
-        let step = self.arrival(account, lane)?;
+    ) -> Result<(Place, ClosedLetter, Vec<u8>), DeliverError> {
+        let (place, step) = self.arrival(account, lane)?;
         let entropy = self.options.entropy.as_ref();
         let mut id = [0; 16];
         entropy.fill(&mut id);
@@ -282,7 +305,7 @@ impl Deliverer {
             LetterSealer::begin(LetterId(id), letter.received, step, entropy, &mut body)?;
         sealer.push(octets, &mut body)?;
         let closed = sealer.close(&head.encode(), &mut body)?;
-        Ok((closed, body))
+        Ok((place, closed, body))
     }
 
     /// Commits what waits for one account. Whoever comes second finds it done.
@@ -293,12 +316,38 @@ impl Deliverer {
             if letters.is_empty() {
                 return;
             }
+            let _arriving = self.options.keystores.arriving().await;
+            let letters = self.openable(account, letters);
+            if lane.is_stale.swap(false, Ordering::Relaxed) {
+                *chain = None;
+            }
             let (waiters, result) = self.commit(account, &mut chain, letters).await;
             for waiter in waiters {
                 // A session that is gone does not hear it.
                 let _ = waiter.send(result);
             }
         }
+    }
+
+    /// Those whose keys the account still has; an account that was re-keyed meanwhile could open
+    /// the others no more, so whoever brought them is to come again.
+    fn openable(&self, account: AccountId, letters: Vec<Waiting>) -> Vec<Waiting> {
+        let mut known: Option<(Place, bool)> = None;
+        let mut stay = Vec::with_capacity(letters.len());
+        for letter in letters {
+            let has = match known {
+                Some((place, has)) if place == letter.place => has,
+                _ => self.options.keystores.has_epoch(account, letter.place).unwrap_or(false),
+            };
+            known = Some((letter.place, has));
+            if has {
+                stay.push(letter);
+            } else {
+                // A session that is gone does not hear it.
+                let _ = letter.done.send(Err(DeliverError::Failed));
+            }
+        }
+        stay
     }
 
     async fn commit(
@@ -309,7 +358,7 @@ impl Deliverer {
     ) -> (Vec<oneshot::Sender<Result<(), DeliverError>>>, Result<(), DeliverError>) {
         let mut waiters = Vec::with_capacity(letters.len());
         let mut parts = Vec::with_capacity(letters.len());
-        for Waiting { letter, body, done } in letters {
+        for Waiting { letter, body, done, .. } in letters {
             waiters.push(done);
             parts.push((letter, body));
         }
@@ -318,6 +367,10 @@ impl Deliverer {
                 Ok(_) => {
                     *known = Some(chain);
                     Ok(())
+                }
+                Err(error) if self.options.keystores.is_moving(account) == Ok(true) => {
+                    tracing::debug!(%error, "a letter came for an account that moves");
+                    Err(DeliverError::Moving)
                 }
                 Err(error) => Err(error.into()),
             },
@@ -340,7 +393,8 @@ impl Deliverer {
             Some(chain) => chain,
             None => self.stored_chain(account)?,
         };
-        let mut batch = Batch::new(account);
+        // What an account took with it when it left is all that it had: nothing comes after.
+        let mut batch = standing(account);
         for (letter, body) in letters {
             let (head, next) = letter.ingest(&self.options.ingest, &chain)?;
             chain = next;

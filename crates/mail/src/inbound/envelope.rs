@@ -56,6 +56,7 @@ impl Envelope {
             // RFC 5321 §4.5.1: it must not be refused for good; it waits until somebody is named.
             (Destination::Office(None), _) => Reply::recipient_busy(),
             (Destination::Unknown, _) => Reply::no_such_recipient(),
+            (Destination::Moved, _) => Reply::mailbox_moved(),
             (Destination::OtherCell(peer), Service::Mx) => self.add_cell(peer, address),
             (Destination::Foreign, Service::Mx)
             | (Destination::OtherCell(_) | Destination::Foreign, Service::Relay) => {

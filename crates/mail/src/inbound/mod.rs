@@ -67,8 +67,8 @@ pub struct Limits {
     pub standing: Duration,
     /// How long one connection may last.
     pub connection: Duration,
-    /// How long SPF and DKIM may take, side by side, and then DMARC, before each counts as a
-    /// temporary error.
+    /// How long SPF, DKIM and DMARC may take together, before what is not found out counts as a
+    /// temporary error: the letter is in memory meanwhile.
     pub checks: Duration,
     /// How long a failed login is made to wait, times the failures so far.
     pub failed_login: Duration,

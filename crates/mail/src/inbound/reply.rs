@@ -17,6 +17,7 @@ pub(crate) fn of_delivery(error: DeliverError) -> Reply {
         // It may be emptied tomorrow, and the sender's server tries for days.
         DeliverError::OverQuota => Reply::mailbox_full(),
         DeliverError::OverAllQuota => Reply::mailbox_too_small(),
+        DeliverError::Moving => Reply::mailbox_moving(),
         DeliverError::NoKeys | DeliverError::Failed => Reply::try_later(),
     }
 }
@@ -35,6 +36,8 @@ pub(crate) fn of_queueing(error: QueueError) -> Reply {
 pub(crate) fn of_login(error: LoginError) -> Reply {
     match error {
         LoginError::Wrong | LoginError::Expired | LoginError::Scope => Reply::auth_failed(),
-        LoginError::Busy | LoginError::Tampered | LoginError::Failed => Reply::auth_unavailable(),
+        LoginError::Busy | LoginError::Moving | LoginError::Tampered | LoginError::Failed => {
+            Reply::auth_unavailable()
+        }
     }
 }

@@ -203,7 +203,12 @@ impl Connection {
             },
         };
         match input {
-            Input::Octets(count) => self.session.feed(buffer.get(..count).unwrap_or_default()),
+            Input::Octets(count) => {
+                let octets = buffer.get_mut(..count).unwrap_or_default();
+                self.session.feed(octets);
+                // The last login's password would stay until as much is said again.
+                octets.fill(0);
+            }
             Input::Gone => return false,
             Input::Silent => self.session.close_with(&Reply::timed_out()),
             Input::TooSlow => {

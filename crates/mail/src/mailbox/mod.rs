@@ -10,11 +10,15 @@ mod flags;
 mod name;
 mod row;
 mod state;
+mod threads;
+mod window;
 
 pub use flags::{FlagChange, FlagSet, Flags, Keywords, TooManyKeywords};
 pub use name::{BadName, Name, Pattern};
-pub(crate) use row::{MailboxRow, MessageRow, StateRow, encode};
+pub(crate) use row::{ExpungedMessage, ExpungedRow, MailboxRow, MessageRow, StateRow, encode};
 pub use state::{Mailbox, Message, SpecialUse, State};
+pub(crate) use threads::{Threads, links};
+pub(crate) use window::{Expunged, Window, day_of, letter_of, row_of};
 
 /// How many mailboxes an account may have.
 pub const MAILBOXES_MAX: usize = 5000;

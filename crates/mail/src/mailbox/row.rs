@@ -28,6 +28,9 @@ pub(crate) struct MailboxRow {
     /// Messages from this UID on are recent to the next session (RFC 3501 §2.3.2).
     #[n(7)]
     pub(crate) recent_from: u32,
+    /// Days after which a message that came into it is expunged; 0 for never.
+    #[n(8)]
+    pub(crate) keep_days: u16,
 }
 
 /// One message of one mailbox. Sealed in the epoch its letter arrived in. Its row number is
@@ -67,6 +70,15 @@ pub(crate) struct MessageRow<'a> {
     /// The Date field as its writer's clock showed it, in seconds since 1970 as if in UTC.
     #[n(12)]
     pub(crate) sent: Option<i64>,
+    /// The row number of the message that began its thread.
+    #[n(13)]
+    pub(crate) thread: u64,
+    /// What other messages of its thread can be known by ([`super::Threads`]).
+    #[cbor(b(14), with = "minicbor::bytes")]
+    pub(crate) links: &'a [u8],
+    /// When it came into its mailbox, in seconds since 1970.
+    #[n(15)]
+    pub(crate) saved: u64,
 }
 
 /// What belongs to the account as a whole. Row 0, sealed in epoch 0.
@@ -83,6 +95,30 @@ pub(crate) struct StateRow {
     pub(crate) folded: u64,
     #[cbor(n(3), with = "minicbor::bytes")]
     pub(crate) chain: [u8; 32],
+    /// As [`MailboxRow::keep_days`], for the mailboxes where that is 0.
+    #[n(4)]
+    pub(crate) keep_days: u16,
+}
+
+/// Expunged messages of one letter that are purged on one day. Sealed in the letter's epoch.
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct ExpungedRow<'a> {
+    #[b(0)]
+    pub(crate) messages: Vec<ExpungedMessage<'a>>,
+}
+
+/// One of them.
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct ExpungedMessage<'a> {
+    /// The name its mailbox had.
+    #[b(0)]
+    pub(crate) mailbox: &'a str,
+    /// The day it was expunged, since 1970.
+    #[n(1)]
+    pub(crate) day: u32,
+    /// Its [`MessageRow`], encoded.
+    #[cbor(b(2), with = "minicbor::bytes")]
+    pub(crate) row: &'a [u8],
 }
 
 /// The octets of a row.
@@ -101,7 +137,7 @@ mod tests {
         octets.iter().map(|octet| format!("{octet:02x}")).collect()
     }
 
-    // specs/mail-rows.md §7
+    // specs/mail-rows.md §8
     #[test]
     fn rows_are_written_as_specified() {
         let mailbox = MailboxRow {
@@ -113,8 +149,9 @@ mod tests {
             subscribed: true,
             exists: true,
             recent_from: 1,
+            keep_days: 30,
         };
-        assert_eq!(hex(&encode(&mailbox)), "8865494e424f581a6b0187c0030800f5f501");
+        assert_eq!(hex(&encode(&mailbox)), "8965494e424f581a6b0187c0030800f5f501181e");
         let message = MessageRow {
             mailbox: 1,
             uid: 2,
@@ -129,15 +166,23 @@ mod tests {
             view: b"v",
             verdicts: "",
             sent: Some(-1),
+            thread: 7,
+            links: &[3; 8],
+            saved: 1_795_262_401,
         };
         let expected = format!(
-            "8d010208816524546f646f1a6b0187c0050150{}5820{}42282941766020",
+            "90010208816524546f646f1a6b0187c0050150{}5820{}422829417660200748{}1a6b0187c1",
             "01".repeat(16),
-            "02".repeat(32)
+            "02".repeat(32),
+            "03".repeat(8)
         );
         assert_eq!(hex(&encode(&message)), expected);
-        let state = StateRow { modseq: 8, uid_validity: 7, folded: 2, chain: [3; 32] };
-        assert_eq!(hex(&encode(&state)), format!("840807025820{}", "03".repeat(32)));
+        let state =
+            StateRow { modseq: 8, uid_validity: 7, folded: 2, chain: [3; 32], keep_days: 0 };
+        assert_eq!(hex(&encode(&state)), format!("850807025820{}00", "03".repeat(32)));
+        let expunged = ExpungedMessage { mailbox: "Sent", day: 20_778, row: b"r" };
+        let expunged = ExpungedRow { messages: vec![expunged] };
+        assert_eq!(hex(&encode(&expunged)), "818183645365 6e7419512a4172".replace(' ', ""));
         let octets = encode(&message);
         let read: MessageRow<'_> = minicbor::decode(&octets).unwrap();
         assert!(read == message);

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::{Flags, Keywords, Name};
+use super::{Flags, Keywords, MessageRow, Name, Threads, Window};
 
 /// What a mailbox is for (RFC 6154 §2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +77,38 @@ pub struct Message {
     pub letter_row: u64,
     /// The ENVELOPE as IMAP sends it.
     pub envelope: Arc<[u8]>,
+    /// Its letter: the same for every copy.
+    pub letter: [u8; 16],
+    /// The row number of the message that began its thread.
+    pub thread: u64,
+    /// When it came into its mailbox, in seconds since 1970.
+    pub saved: u64,
+}
+
+impl Message {
+    /// As its row says; where that is, when it last changed, and in which epoch it is sealed.
+    pub(crate) fn of_row(
+        held: &MessageRow<'_>,
+        (row, modseq, epoch): (u64, u64, u32),
+        keywords: Box<[u16]>,
+    ) -> Self {
+        Self {
+            row,
+            uid: held.uid,
+            modseq,
+            epoch,
+            size: held.size,
+            flags: Flags(held.flags),
+            keywords,
+            received: held.received,
+            sent: held.sent,
+            letter_row: held.letter_row,
+            envelope: held.envelope.into(),
+            letter: held.letter,
+            thread: held.thread,
+            saved: held.saved,
+        }
+    }
 }
 
 /// A mailbox in memory.
@@ -100,6 +132,8 @@ pub struct Mailbox {
     pub exists: bool,
     /// Messages from this UID on are recent to the next session.
     pub recent_from: u32,
+    /// Days after which a message that came into it is expunged; 0 for never.
+    pub keep_days: u16,
     /// How often messages were expunged since the account was opened.
     pub expunges: u64,
     /// Ascending by UID.
@@ -135,6 +169,7 @@ impl Mailbox {
             subscribed: self.subscribed,
             exists: self.exists,
             recent_from: self.recent_from,
+            keep_days: self.keep_days,
         }
     }
 }
@@ -155,6 +190,12 @@ pub struct State {
     /// The last arrival folded, and the chain after it.
     pub(crate) folded: u64,
     pub(crate) chain: [u8; 32],
+    /// As [`Mailbox::keep_days`], for the mailboxes where that is 0.
+    pub keep_days: u16,
+    /// What was expunged and is not purged.
+    pub(crate) window: Window,
+    /// What threads are known by.
+    pub(crate) threads: Threads,
 }
 
 impl State {
@@ -188,6 +229,7 @@ impl State {
             uid_validity: self.uid_validity,
             folded: self.folded,
             chain: self.chain,
+            keep_days: self.keep_days,
         }
     }
 }

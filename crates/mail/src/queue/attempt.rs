@@ -34,6 +34,7 @@ enum Place {
     Cell(Arc<Peer>),
     Elsewhere(Domain),
     Nowhere,
+    Moved,
 }
 
 /// Recipients, by their place in the item, that go the same way.
@@ -132,6 +133,7 @@ impl Queue {
                 }
                 Destination::OtherCell(peer) => Place::Cell(peer),
                 Destination::Unknown | Destination::Office(None) => Place::Nowhere,
+                Destination::Moved => Place::Moved,
                 Destination::Foreign => Place::Elsewhere(address.domain.clone()),
             };
             match groups.iter_mut().find(|group| group.place.is(&place)) {
@@ -149,6 +151,7 @@ impl Queue {
         };
         match &group.place {
             Place::Nowhere => all(Delivery::Refused(Reply::no_such_recipient()), &self.hostname),
+            Place::Moved => all(Delivery::Refused(Reply::mailbox_moved()), &self.hostname),
             Place::Account(account) => {
                 all(self.deliver_here(*account, group, body).await, &self.hostname)
             }
@@ -357,7 +360,7 @@ impl Place {
             (Self::Account(one), Self::Account(other)) => one == other,
             (Self::Cell(one), Self::Cell(other)) => one == other,
             (Self::Elsewhere(one), Self::Elsewhere(other)) => one == other,
-            (Self::Nowhere, Self::Nowhere) => true,
+            (Self::Nowhere, Self::Nowhere) | (Self::Moved, Self::Moved) => true,
             _ => false,
         }
     }

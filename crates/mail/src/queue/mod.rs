@@ -253,6 +253,12 @@ impl Queue {
         self.schedule.status()
     }
 
+    /// Whether letters that this account sent wait to be delivered.
+    #[must_use]
+    pub fn has_letters_of(&self, account: AccountId) -> bool {
+        self.schedule.has_of(account)
+    }
+
     /// Makes everything that waits due now.
     pub fn flush(&self) {
         self.schedule.due_by(self.clock.now());

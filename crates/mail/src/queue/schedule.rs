@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use vocab::{Row, Timestamp};
+use vocab::{AccountId, Row, Timestamp};
 
 use super::Status;
 use super::item::Item;
@@ -23,6 +23,7 @@ struct Inner {
 
 #[derive(Clone, Copy)]
 struct Entry {
+    sender: [u8; 16],
     created: u64,
     attempts: u32,
     in_flight: bool,
@@ -47,8 +48,14 @@ impl Schedule {
     pub(super) fn add(&self, row: Row, item: &Item) {
         let mut inner = self.inner();
         inner.due.insert((item.next_attempt, row));
-        let entry = Entry { created: item.created, attempts: item.attempts, in_flight: false };
+        let Item { sender, created, attempts, .. } = *item;
+        let entry = Entry { sender, created, attempts, in_flight: false };
         inner.items.insert(row, entry);
+    }
+
+    /// Whether any item is from this account.
+    pub(super) fn has_of(&self, account: AccountId) -> bool {
+        self.inner().items.values().any(|entry| entry.sender == account.0)
     }
 
     /// The next item that is due, now in flight.

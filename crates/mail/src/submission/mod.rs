@@ -74,6 +74,7 @@ async fn deliver_here(
                 DeliverError::Full
                 | DeliverError::OverQuota
                 | DeliverError::OverAllQuota
+                | DeliverError::Moving
                 | DeliverError::NoKeys
                 | DeliverError::Failed,
             ) => waiting.extend(addresses),

@@ -27,6 +27,7 @@ transcripts! {
     idle
     arrivals
     condstore
+    objectid
     esearch
     rev2
     literals

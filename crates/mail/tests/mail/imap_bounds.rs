@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use tokio::io::{AsyncWriteExt as _, DuplexStream};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
 use crate::world::{PATIENCE, USER, World, until};
 
@@ -90,4 +90,81 @@ async fn unfinished_appends_of_one_account_have_a_bound_together() {
     first.write_all(&piece).await.unwrap();
     assert!(say(&mut first, "").await.contains("b OK"));
     drop(logged_in(&world).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn octets_that_end_no_command_do_not_keep_an_account_open() {
+    let mut world = World::new();
+    world.limits.after_login = Duration::from_millis(300);
+    let client = logged_in(&world).await;
+    assert_eq!(world.door.registry().count(), 1);
+    let (mut reader, mut writer) = tokio::io::split(client);
+    // Never silent for as long as it may be, and never done.
+    let dribbling = async {
+        while writer.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let mut said = String::new();
+    let ended = tokio::time::timeout(PATIENCE, reader.read_to_string(&mut said));
+    tokio::select! {
+        () = dribbling => {}
+        ended = ended => drop(ended.unwrap()),
+    }
+    closes(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_that_arrive_do_not_keep_a_silent_clients_account_open() {
+    let mut world = World::new();
+    world.limits.after_login = Duration::from_millis(300);
+    let mut client = logged_in(&world).await;
+    assert!(say(&mut client, "b SELECT INBOX").await.contains("b OK"));
+    client.write_all(b"c IDLE\r\n").await.unwrap();
+    let (mut said, mut buffer) = (Vec::new(), [0; 4096]);
+    let told = async {
+        while let Ok(count @ 1..) = client.read(&mut buffer).await {
+            said.extend_from_slice(&buffer[..count]);
+        }
+    };
+    let letters = async {
+        loop {
+            world.deliver(b"Subject: a\r\n\r\nb\r\n").await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::select! {
+        told = tokio::time::timeout(PATIENCE, told) => told.unwrap(),
+        () = letters => {}
+    }
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.contains("EXISTS") && said.contains("* BYE [UNAVAILABLE]"), "{said}");
+    drop(client);
+    closes(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_message_may_take_longer_than_silence_as_long_as_it_comes() {
+    let mut world = World::new();
+    world.limits.after_login = Duration::from_secs(4);
+    let mut client = logged_in(&world).await;
+    client.write_all(b"b APPEND INBOX {1000000+}\r\n").await.unwrap();
+    let began = std::time::Instant::now();
+    client.write_all(&vec![b'x'; 100_000]).await.unwrap();
+    for _ in 0..9 {
+        client.write_all(&vec![b'x'; 100_000]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    assert!(began.elapsed() > world.limits.after_login);
+    assert!(say(&mut client, "").await.contains("b OK"));
+}
+
+/// Waits until no account is open: keys are kept for nobody.
+async fn closes(world: &World) {
+    let closed = async {
+        while world.door.registry().count() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, closed).await.unwrap();
 }

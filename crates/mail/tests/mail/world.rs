@@ -32,6 +32,10 @@ use vocab::{AccountId, CellId, Custody, LetterId, RecordKind, Row, Timestamp};
 pub(crate) const NOW: u64 = 1_795_262_400;
 /// How long a test waits for what must come.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// For how many days what is expunged can be put back.
+pub(crate) const UNDELETE_DAYS: u16 = 14;
+/// The cell that accounts are made in.
+const CELL: CellId = CellId([1; 16]);
 pub(crate) const USER: &str = "alice@ie.example";
 
 pub(crate) struct StandingClock(pub(crate) AtomicU64);
@@ -56,6 +60,7 @@ impl Entropy for CountedEntropy {
 }
 
 pub(crate) struct World {
+    cell: CellId,
     pub(crate) store: Store,
     pub(crate) account: AccountId,
     pub(crate) secret: String,
@@ -74,12 +79,21 @@ pub(crate) struct World {
 
 /// The cell's keys, in every run.
 pub(crate) fn cell_keys() -> CellKeys {
-    CellKeys::generate(CellId([1; 16]), &CountedEntropy(AtomicU64::new(1 << 40)))
+    keys_of(CELL)
+}
+
+/// Those of another cell.
+pub(crate) fn keys_of(cell: CellId) -> CellKeys {
+    CellKeys::generate(cell, &CountedEntropy(AtomicU64::new(1 << 40)))
 }
 
 pub(crate) fn keystores(store: &Store, entropy: &Arc<CountedEntropy>) -> Arc<Keystores> {
+    keystores_of(CELL, store, entropy)
+}
+
+fn keystores_of(cell: CellId, store: &Store, entropy: &Arc<CountedEntropy>) -> Arc<Keystores> {
     let (append, read) = (store.append(), store.read());
-    let keys = cell_keys();
+    let keys = keys_of(cell);
     let options = KeystoresOptions { keys: &keys, append, read, entropy: entropy.clone() };
     Keystores::new(options).unwrap()
 }
@@ -103,7 +117,7 @@ impl World {
         let created = create(
             &CreateAccount {
                 account,
-                cell: CellId([1; 16]),
+                cell: CELL,
                 custody: Custody::Sealed,
                 escrow: None,
                 password: None,
@@ -118,10 +132,23 @@ impl World {
         let ingest = SigningKey::generate(entropy.as_ref()).unwrap();
         let secret = created.recovery_code.to_string();
         let chain = Chain::start(account);
-        Self::around(store, account, secret, ingest, chain, entropy, directory)
+        Self::around(CELL, store, account, secret, ingest, chain, entropy, directory)
     }
 
+    /// Another cell, where the account never was; the secret is its owner's.
+    pub(crate) fn empty(cell: CellId, secret: &str) -> Self {
+        let directory = Arc::new(tempfile::tempdir().unwrap());
+        let store = Store::open(&directory.path().join("store"), options()).unwrap();
+        let entropy = Arc::new(CountedEntropy(AtomicU64::new(1 << 32)));
+        let (account, secret) = (AccountId([7; 16]), secret.to_owned());
+        let ingest = SigningKey::generate(entropy.as_ref()).unwrap();
+        let chain = Chain::start(account);
+        Self::around(cell, store, account, secret, ingest, chain, entropy, directory)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all that a world is made of")]
     fn around(
+        cell: CellId,
         store: Store,
         account: AccountId,
         secret: String,
@@ -131,15 +158,16 @@ impl World {
         directory: Arc<tempfile::TempDir>,
     ) -> Self {
         let clock = Arc::new(StandingClock(AtomicU64::new(NOW)));
-        let anchors = Anchors::new(&cell_keys(), store.read(), entropy.clone()).unwrap();
+        let anchors = Anchors::new(&keys_of(cell), store.read(), entropy.clone()).unwrap();
         let registry = Registry::new(Services {
             append: store.append(),
             read: store.read(),
             entropy: entropy.clone(),
             clock: clock.clone(),
             anchors,
+            undelete_days: UNDELETE_DAYS,
         });
-        let keystores = keystores(&store, &entropy);
+        let keystores = keystores_of(cell, &store, &entropy);
         let door = Door::new(
             registry,
             DoorOptions {
@@ -160,6 +188,7 @@ impl World {
         let down = watch::Sender::new(false);
         let chain = Mutex::new(chain);
         Self {
+            cell,
             store,
             account,
             secret,
@@ -179,7 +208,7 @@ impl World {
 
     /// The same cell after its process ended: what was in memory only is gone.
     pub(crate) async fn restarted(self) -> Self {
-        let Self { store, account, secret, door, ingest, keystores, .. } = self;
+        let Self { cell, store, account, secret, door, ingest, keystores, .. } = self;
         let Self { chain, entropy, directory, .. } = self;
         drop((door, keystores));
         store.close().unwrap();
@@ -192,7 +221,7 @@ impl World {
             }
         };
         let chain = *chain.lock().unwrap();
-        Self::around(store, account, secret, ingest, chain, entropy, directory)
+        Self::around(cell, store, account, secret, ingest, chain, entropy, directory)
     }
 
     pub(crate) fn context(&self) -> Context {

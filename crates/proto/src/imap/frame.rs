@@ -199,7 +199,12 @@ impl Framer {
         if end > room {
             return Err(Fatal::Line);
         }
-        Ok(Some(self.input.drain(..end).collect()))
+        let line = self.input.drain(..end).collect();
+        if self.input.is_empty() {
+            // It may have been a password: given back, the memory is wiped; kept, it is not.
+            self.input = Vec::new();
+        }
+        Ok(Some(line))
     }
 
     fn begin_literal(

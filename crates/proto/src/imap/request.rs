@@ -13,6 +13,7 @@ use imap_types::command::CommandBody;
 use super::frame::{Frame, tag_of};
 use super::lexer::{Lexer, is_atom_char};
 use super::list::{self, List};
+use super::objects::Objects;
 
 /// Stands in a sequence set for `$`, the saved search result (RFC 5182 §2.1). No message has
 /// this number: UIDs are given out below it.
@@ -54,6 +55,8 @@ pub struct Request<'a> {
     pub tag: String,
     /// What it asks.
     pub body: Body<'a>,
+    /// The identifiers it asks for beside that (RFC 8474).
+    pub objects: Objects,
 }
 
 /// The line a client sends within AUTHENTICATE, without its CRLF; `None` if it gives up.
@@ -101,9 +104,11 @@ impl Frame {
         let mut lexer = Lexer::new(self.wire.get(tag.len()..).unwrap_or_default());
         lexer.need(b' ')?;
         if lexer.eat_word(b"LIST ") {
-            return Ok(Request { tag, body: Body::List(list::list(&mut lexer)?) });
+            let body = Body::List(list::list(&mut lexer)?);
+            return Ok(Request { tag, body, objects: Objects::default() });
         }
         let returned = self.cut_search_return(tag.len() + 1)?;
+        let objects = self.replace_objects(tag.len() + 1);
         self.replace_saved(tag.len() + 1);
         let (rest, command) = CommandCodec::default().decode(&self.wire).map_err(|_| Malformed)?;
         if !rest.is_empty() {
@@ -113,7 +118,7 @@ impl Frame {
             Some(options) => Body::Search(options, command.body),
             None => Body::Plain(command.body),
         };
-        Ok(Request { tag, body })
+        Ok(Request { tag, body, objects })
     }
 
     /// The lines between the literals: each literal with its announcement stays out.
@@ -300,7 +305,7 @@ fn saved_search_keys(line: &[u8]) -> Vec<usize> {
 }
 
 /// How many strings a search key takes.
-fn strings_after(key: &[u8]) -> usize {
+pub(super) fn strings_after(key: &[u8]) -> usize {
     match key.to_ascii_uppercase().as_slice() {
         b"HEADER" => 2,
         b"BCC" | b"BODY" | b"CC" | b"FROM" | b"KEYWORD" | b"SUBJECT" | b"TEXT" | b"TO"

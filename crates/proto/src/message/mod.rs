@@ -12,6 +12,7 @@ mod date;
 mod encoded_word;
 mod envelope;
 mod header;
+mod html;
 mod preview;
 mod structure;
 mod subject;

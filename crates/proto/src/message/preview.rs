@@ -20,8 +20,7 @@ pub(super) fn preview(view: &MessageView, message: &[u8]) -> String {
         return preview;
     }
     let html = candidates.iter().find(|part| part.subtype == "html");
-    html.map(|part| one_line(&mail_parser::decoders::html::html_to_text(&start_of(part, message))))
-        .unwrap_or_default()
+    html.map(|part| one_line(&super::html::to_text(&start_of(part, message)))).unwrap_or_default()
 }
 
 /// The texts of the message itself: not those attached, nor those of messages within.

@@ -9,10 +9,9 @@
 
 use core::fmt;
 
-use mail_parser::decoders::html::html_to_text;
 use minicbor::{Decode, Encode};
 
-use super::{charset, content_type, transfer};
+use super::{charset, content_type, html, transfer};
 
 /// A range of octets in the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
@@ -386,6 +385,6 @@ impl Part {
     #[must_use]
     pub fn shown_text(&self, message: &[u8]) -> String {
         let text = self.decoded_text(message);
-        if self.subtype == "html" { html_to_text(&text) } else { text }
+        if self.subtype == "html" { html::to_text(&text) } else { text }
     }
 }

@@ -86,6 +86,10 @@ impl LineReader {
                 let line = rest.get(..at).unwrap_or_default().to_vec();
                 self.start = self.start.saturating_add(at).saturating_add(2);
                 self.scanned = 0;
+                if self.rest().is_empty() {
+                    // It may have been a password: given back, the memory is wiped; kept, it is not.
+                    (self.buffer, self.start) = (Vec::new(), 0);
+                }
                 Ok(Some(line))
             }
             (Some(b'\r'), None) => {

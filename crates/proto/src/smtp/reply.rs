@@ -115,6 +115,8 @@ replies! {
     too_many_commands = 421, Some(EnhancedCode(4, 7, 0)), "too many commands, closing";
     /// 421: the peer's line or message cannot be bounded.
     line_unbounded = 421, Some(EnhancedCode(4, 7, 0)), "too much without an end, closing";
+    /// 450: the account is on its way to another cell (RFC 3463 §3.3).
+    mailbox_moving = 450, Some(EnhancedCode(4, 2, 1)), "mailbox is moving, try again later";
     /// 451: something failed here; nothing was kept.
     try_later = 451, Some(EnhancedCode(4, 3, 0)), "failed here, try again later";
     /// 451: DNS did not answer.
@@ -172,6 +174,8 @@ replies! {
     auth_needs_tls = 538, Some(EnhancedCode(5, 7, 11)), "authentication needs TLS";
     /// 550: no such account.
     no_such_recipient = 550, Some(EnhancedCode(5, 1, 1)), "no such recipient here";
+    /// 550: the account went to another cell; where to is not said (RFC 3463 §3.2).
+    mailbox_moved = 550, Some(EnhancedCode(5, 1, 6)), "mailbox has moved, no forwarding address";
     /// 550: we do not take mail for that domain.
     relay_denied = 550, Some(EnhancedCode(5, 7, 1)), "not relaying for that domain";
     /// 550: our rules refuse it.

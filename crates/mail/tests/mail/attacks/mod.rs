@@ -9,6 +9,7 @@ mod keystore;
 mod letters;
 mod rollback;
 mod rows;
+mod sessions;
 mod table;
 
 use std::sync::Arc;

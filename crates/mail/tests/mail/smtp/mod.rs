@@ -13,6 +13,7 @@ mod dns;
 mod keystore;
 mod queue;
 mod receive;
+mod rekey;
 mod runs;
 mod submit;
 mod talk;

@@ -283,6 +283,7 @@ impl Base<'_> {
             entropy: self.entropy.clone(),
             clock: self.clock.clone(),
             anchors: Anchors::new(keys, self.store.read(), self.entropy.clone()).unwrap(),
+            undelete_days: 0,
         };
         let options = DoorOptions {
             resolve: Arc::new(move |user| users.account_of(user)),

@@ -117,12 +117,12 @@ impl Batch {
     /// What has no line in the record map cannot be named, so it cannot be put:
     ///
     /// ```
-    /// use store::Batch;
+    /// use bailiwick_store::Batch;
     /// use vocab::{AccountId, RecordKind, Row};
     /// let _ = Batch::new(AccountId([1; 16])).put(RecordKind::LetterBody, Row(1), vec![1]);
     /// ```
     /// ```compile_fail,E0308
-    /// use store::Batch;
+    /// use bailiwick_store::Batch;
     /// use vocab::{AccountId, RecordKind, Row};
     /// let _ = Batch::new(AccountId([1; 16])).put(17u16, Row(1), vec![1]);
     /// ```

@@ -17,6 +17,7 @@ use crate::derive::derive;
 use crate::entropy::{Entropy, draw};
 use crate::epoch::{EpochKeys, place};
 use crate::error::{OpenError, SealError};
+use crate::memory::scrubbed;
 use crate::secret::Secret;
 use crate::wire::{Reader, pad64, unpad};
 
@@ -138,7 +139,6 @@ impl RowKeys {
         plain: &[u8],
         entropy: &dyn Entropy,
     ) -> Result<Vec<u8>, SealError> {
-        let key = self.table(kind).ok_or(SealError::WrongKeys)?;
         if plain.len() > PLAIN_BYTES_MAX {
             return Err(SealError::TooLong);
         }
@@ -153,9 +153,11 @@ impl RowKeys {
         let text = out.get_mut(HEADER_BYTES..).ok_or(SealError::Cipher)?;
         let binding = self.binding(kind, row, modseq);
         let binding = Aad::from(binding.as_flattened());
-        let tag = key
-            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), binding, text)
-            .map_err(|_| SealError::Cipher)?;
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        let tag = scrubbed::<4096, _>(|| {
+            let key = self.table(kind).ok_or(SealError::WrongKeys)?;
+            key.seal_in_place_separate_tag(nonce, binding, text).map_err(|_| SealError::Cipher)
+        })?;
         out.extend_from_slice(tag.as_ref());
         Ok(out)
     }
@@ -172,8 +174,10 @@ impl RowKeys {
         value: &[u8],
     ) -> Result<(ModSeq, Vec<u8>), OpenError> {
         let mut plain = Vec::new();
-        let key = self.table(kind).ok_or(OpenError::Mismatch)?;
-        let modseq = self.open_with(&key, kind, row, value, &mut plain)?;
+        let modseq = scrubbed::<4096, _>(|| {
+            let key = self.table(kind).ok_or(OpenError::Mismatch)?;
+            self.open_with(&key, kind, row, value, &mut plain)
+        })?;
         Ok((modseq, plain))
     }
 
@@ -182,7 +186,7 @@ impl RowKeys {
     /// # Errors
     /// [`OpenError::Mismatch`] if these keys do not open that kind.
     pub fn opener(&self, kind: RecordKind) -> Result<RowOpener<'_>, OpenError> {
-        let cipher = self.table(kind).ok_or(OpenError::Mismatch)?;
+        let cipher = scrubbed::<4096, _>(|| self.table(kind)).ok_or(OpenError::Mismatch)?;
         Ok(RowOpener { keys: self, kind, cipher, plain: Zeroizing::default() })
     }
 

@@ -154,7 +154,7 @@ impl RowKeys {
         let binding = self.binding(kind, row, modseq);
         let binding = Aad::from(binding.as_flattened());
         let nonce = Nonce::assume_unique_for_key(nonce);
-        let tag = scrubbed::<4096, _>(|| {
+        let tag = scrubbed::<16384, _>(|| {
             let key = self.table(kind).ok_or(SealError::WrongKeys)?;
             key.seal_in_place_separate_tag(nonce, binding, text).map_err(|_| SealError::Cipher)
         })?;
@@ -174,7 +174,7 @@ impl RowKeys {
         value: &[u8],
     ) -> Result<(ModSeq, Vec<u8>), OpenError> {
         let mut plain = Vec::new();
-        let modseq = scrubbed::<4096, _>(|| {
+        let modseq = scrubbed::<16384, _>(|| {
             let key = self.table(kind).ok_or(OpenError::Mismatch)?;
             self.open_with(&key, kind, row, value, &mut plain)
         })?;
@@ -186,7 +186,7 @@ impl RowKeys {
     /// # Errors
     /// [`OpenError::Mismatch`] if these keys do not open that kind.
     pub fn opener(&self, kind: RecordKind) -> Result<RowOpener<'_>, OpenError> {
-        let cipher = scrubbed::<4096, _>(|| self.table(kind)).ok_or(OpenError::Mismatch)?;
+        let cipher = scrubbed::<16384, _>(|| self.table(kind)).ok_or(OpenError::Mismatch)?;
         Ok(RowOpener { keys: self, kind, cipher, plain: Zeroizing::default() })
     }
 
